@@ -1,0 +1,271 @@
+package frost
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/cofferhq/coffer/tss"
+	"github.com/cofferhq/coffer/tss/group"
+	"github.com/cofferhq/coffer/tss/hash"
+	"github.com/cofferhq/coffer/tss/vss"
+)
+
+// ErrUsed says that nonces were used before. A nonce signs once, whatever came of
+// it: twice would give away the share.
+var ErrUsed = errors.New("frost: these nonces were used before")
+
+// Nonces are one member's secret nonces for one signature, a pair for each of its
+// signing ids. They are consumed by the first call that needs them.
+type Nonces struct {
+	mu     sync.Mutex
+	used   bool
+	d, e   []group.Scalar
+	public []byte // D || E for each id
+}
+
+// Commit draws nonces for the secret shares of a member's signing ids, hedged with
+// the shares themselves (RFC 9591 §4.1).
+func Commit(s tss.Suite, secrets []group.Scalar, r io.Reader) (*Nonces, error) {
+	suite := suiteOf(s)
+	if suite == nil || len(secrets) == 0 {
+		return nil, fmt.Errorf("%w: no share of a FROST key", ErrRequest)
+	}
+	return suite.commit(secrets, r)
+}
+
+func (cs *ciphersuite) commit(secrets []group.Scalar, r io.Reader) (*Nonces, error) {
+	n := &Nonces{
+		d: make([]group.Scalar, len(secrets)), e: make([]group.Scalar, len(secrets)),
+		public: make([]byte, 0, len(secrets)*2*cs.group.PointSize()),
+	}
+	for i, s := range secrets {
+		for _, nonce := range []*group.Scalar{&n.d[i], &n.e[i]} {
+			var random [32]byte
+			if _, err := io.ReadFull(r, random[:]); err != nil {
+				return nil, fmt.Errorf("frost: read randomness: %w", err)
+			}
+			*nonce = cs.scalar(cs.context, "nonce", random[:], s.Bytes())
+			if nonce.IsZero() {
+				return nil, errors.New("frost: randomness gave the nonce 0")
+			}
+			n.public = cs.group.BaseMul(*nonce).AppendBytes(n.public)
+		}
+	}
+	return n, nil
+}
+
+// Public returns the commitments, D || E for each id: the body of round 1.
+func (n *Nonces) Public() []byte { return n.public }
+
+// take hands out the nonces once and forgets them.
+func (n *Nonces) take() (d, e []group.Scalar, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.used {
+		return nil, nil, ErrUsed
+	}
+	n.used = true
+	d, e = n.d, n.e
+	n.d, n.e = nil, nil
+	return d, e, nil
+}
+
+// String redacts.
+func (n *Nonces) String() string { return "[nonces]" }
+
+// GoString redacts.
+func (n *Nonces) GoString() string { return "[nonces]" }
+
+// commitment is one id's public nonces.
+type commitment struct {
+	id   uint16
+	d, e group.Point
+}
+
+// decodeCommitments reads D || E for each of a member's signing ids.
+func (cs *ciphersuite) decodeCommitments(ids []uint16, b []byte) ([]commitment, error) {
+	size := cs.group.PointSize()
+	if len(b) != len(ids)*2*size {
+		return nil, tss.MalformedBecause("nonce commitments have a wrong length")
+	}
+	out := make([]commitment, len(ids))
+	for i, id := range ids {
+		at := b[2*i*size:]
+		d, err := cs.group.DecodePoint(at[:size])
+		if err != nil {
+			return nil, tss.MalformedBecause("nonce commitment is an invalid point")
+		}
+		e, err := cs.group.DecodePoint(at[size : 2*size])
+		if err != nil {
+			return nil, tss.MalformedBecause("nonce commitment is an invalid point")
+		}
+		out[i] = commitment{id, d, e}
+	}
+	return out, nil
+}
+
+// signing is the public state of one signature at one member, fixed by the
+// commitments of all ids, ascending, and the message.
+type signing struct {
+	*ciphersuite
+	target      target
+	message     []byte
+	commitments []commitment
+	encoded     []byte // B: sc(id) || enc(D) || enc(E), ids ascending
+	factors     []group.Scalar
+	lambdas     []group.Scalar
+	r           group.Point
+	c           group.Scalar
+}
+
+// prepare computes binding factors and Lagrange coefficients (RFC 9591 §4.4, §4.2).
+func (cs *ciphersuite) prepare(t target, message []byte, commitments []commitment) (*signing, error) {
+	s := &signing{
+		ciphersuite: cs, target: t, message: message, commitments: commitments,
+		factors: make([]group.Scalar, len(commitments)), lambdas: make([]group.Scalar, len(commitments)),
+	}
+	ids := make([]uint16, len(commitments))
+	s.encoded = make([]byte, 0, len(commitments)*(group.ScalarSize+2*cs.group.PointSize()))
+	for i, c := range commitments {
+		ids[i] = c.id
+		s.encoded = cs.group.Uint(uint64(c.id)).AppendBytes(s.encoded)
+		s.encoded = c.e.AppendBytes(c.d.AppendBytes(s.encoded))
+	}
+	for i, id := range ids {
+		l, err := vss.Lagrange(cs.group, id, ids)
+		if err != nil {
+			return nil, fmt.Errorf("frost: signers: %w", err)
+		}
+		s.lambdas[i] = l
+	}
+	prefix := s.bindingPrefix()
+	for i, c := range commitments {
+		s.factors[i] = cs.scalar(cs.context, "rho", prefix, cs.group.Uint(uint64(c.id)).Bytes())
+	}
+	return s, nil
+}
+
+// bindingPrefix is enc(X') || H4(msg) || H5(B); sc(id) follows it.
+func (s *signing) bindingPrefix() []byte {
+	in := s.target.public.Bytes()
+	in = append(in, s.digest(s.context, "msg", s.message)...)
+	return append(in, s.digest(s.context, "com", s.encoded)...)
+}
+
+func (s *signing) position(id uint16) int {
+	return slices.IndexFunc(s.commitments, func(c commitment) bool { return c.id == id })
+}
+
+// sign consumes the nonces and returns z_i for each of the own ids, ascending,
+// whose secret shares of the root key are given. It also fixes R and c: the own
+// nonces enter R by their secret sum, which is faster than their commitments.
+func (s *signing) sign(ids []uint16, secrets []group.Scalar, n *Nonces) ([]group.Scalar, error) {
+	d, e, err := n.take()
+	if err != nil {
+		return nil, err
+	}
+	at := make([]int, len(ids))
+	issued := make([]byte, 0, len(n.public))
+	for i, id := range ids {
+		if at[i] = s.position(id); at[i] < 0 {
+			return nil, fmt.Errorf("%w: id %d isn't among the commitments", ErrRequest, id)
+		}
+		c := s.commitments[at[i]]
+		issued = c.e.AppendBytes(c.d.AppendBytes(issued))
+	}
+	if string(issued) != string(n.public) {
+		return nil, fmt.Errorf("%w: the commitments of this member aren't those it issued", ErrRequest)
+	}
+	own := s.group.Zero()
+	z := make([]group.Scalar, len(ids))
+	for i := range ids {
+		z[i] = d[i].Add(s.factors[at[i]].Mul(e[i]))
+		own = own.Add(z[i])
+		d[i].Clear()
+		e[i].Clear()
+	}
+	if err := s.bind(s.group.BaseMul(own), ids); err != nil {
+		return nil, err
+	}
+	for i := range ids {
+		if s.xOnly {
+			z[i] = z[i].NegIf(s.r.OddY())
+		}
+		z[i] = z[i].Add(s.lambdas[at[i]].Mul(s.c).Mul(s.target.share(secrets[i])))
+	}
+	return z, nil
+}
+
+// bind computes R = own + sum of D_i + rho_i E_i over all other ids, and c.
+func (s *signing) bind(own group.Point, ids []uint16) error {
+	scalars := make([]group.Scalar, 0, len(s.commitments))
+	points := make([]group.Point, 0, len(s.commitments))
+	r := own
+	for i, c := range s.commitments {
+		if slices.Contains(ids, c.id) {
+			continue
+		}
+		r = r.Add(c.d)
+		scalars, points = append(scalars, s.factors[i]), append(points, c.e)
+	}
+	if len(points) > 0 {
+		r = r.Add(s.group.VarTimeMultiMul(s.group.Zero(), scalars, points))
+	}
+	if r.IsIdentity() {
+		return errors.New("frost: the nonces add up to the identity")
+	}
+	s.r = r
+	s.c = s.challenge(r, s.target.public, s.message)
+	return nil
+}
+
+// checkShare checks z G = ±(D + rho E) + c lambda S' for one id, whose public
+// share of the root key is given (RFC 9591 §5.4).
+func (s *signing) checkShare(i int, z group.Scalar, share group.Point) bool {
+	c := s.commitments[i]
+	left := s.group.BaseMul(z)
+	nonce := c.d.Add(s.group.VarTimeMultiMul(s.group.Zero(), s.factors[i:i+1], []group.Point{c.e}))
+	if s.xOnly && s.r.OddY() == 1 {
+		nonce = nonce.Neg()
+	}
+	weight := s.lambdas[i].Mul(s.c)
+	key := s.group.VarTimeMultiMul(s.group.Zero(), []group.Scalar{weight}, []group.Point{s.target.publicShare(share)})
+	return left.Equal(nonce.Add(key))
+}
+
+// decodeShares reads a member's z for each of its n signing ids.
+func (cs *ciphersuite) decodeShares(b []byte, n int) ([]group.Scalar, error) {
+	if len(b) != n*group.ScalarSize {
+		return nil, tss.MalformedBecause("signature shares have a wrong length")
+	}
+	out := make([]group.Scalar, n)
+	for i := range out {
+		z, err := cs.group.DecodeScalar(b[i*group.ScalarSize : (i+1)*group.ScalarSize])
+		if err != nil {
+			return nil, tss.MalformedBecause("a signature share is not a scalar")
+		}
+		out[i] = z
+	}
+	return out, nil
+}
+
+// aggregate adds up the shares of all ids and verifies the signature; ok is false
+// where it isn't valid.
+func (s *signing) aggregate(shares []group.Scalar) (signature []byte, ok bool) {
+	z := s.group.Zero()
+	for _, share := range shares {
+		z = z.Add(share)
+	}
+	signature = s.encode(s.r, z)
+	return signature, s.verify(s.target.public, s.message, signature)
+}
+
+// agreement is hB: it binds a member's share to the session, all commitments and
+// the message, so that a share is never judged by other values than it was made
+// with.
+func (s *signing) agreement(session hash.Digest) hash.Digest {
+	return hash.Sum("frost/B", session[:], s.encoded, s.message)
+}
