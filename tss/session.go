@@ -203,11 +203,7 @@ func (s *Session) join(ctx context.Context, propHash, nonce hash.Digest) ([][]by
 	var faults Faults
 	for i, seat := range s.seats {
 		if seat.Number == s.me {
-			sig, err := s.node.cfg.Identity.SignEnvelope(message)
-			if err != nil {
-				return nil, err
-			}
-			bodies[i], s.joins[i] = body, Envelope{seat.Key, message, sig}
+			bodies[i], s.joins[i] = body, Envelope{From: seat.Key, Message: message}
 			continue
 		}
 		r := s.box.get(slot{roundJoin, kindBroadcast, seat.Number})
@@ -334,7 +330,20 @@ func (s *Session) Identity(m Member) IdentityKey {
 
 // Joins returns the signed joins of all members, in their order; they prove the
 // session id. There are none in a session without a join.
-func (s *Session) Joins() []Envelope { return s.joins }
+func (s *Session) Joins() ([]Envelope, error) {
+	joins := slices.Clone(s.joins)
+	for i := range joins {
+		if joins[i].From != s.node.Identity() {
+			continue
+		}
+		sig, err := s.node.cfg.Identity.SignEnvelope(joins[i].Message)
+		if err != nil {
+			return nil, err
+		}
+		joins[i].Signature = sig // Ed25519 gives the one that the channel sent
+	}
+	return joins, nil
+}
 
 // Echo returns the echo of a broadcast round that has ended, from 1.
 func (s *Session) Echo(round int) hash.Digest { return s.echoes[round-1] }

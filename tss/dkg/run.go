@@ -82,8 +82,12 @@ func Run(ctx context.Context, s *tss.Session, persist func(*tss.KeyShare) error)
 	}
 
 	// R3: store the share, then vote for exactly this sharing.
+	joins, err := s.Joins()
+	if err != nil {
+		return nil, nil, err
+	}
 	cert = &Certificate{
-		Proposal: p.Bytes(), Joins: s.Joins(), Commitment: out.commitment.Bytes(),
+		Proposal: p.Bytes(), Joins: joins, Commitment: out.commitment.Bytes(),
 		ChainCode: out.chainCode, Echo1: s.Echo(1), Echo2: s.Echo(2),
 	}
 	t := fingerprint(st.Session, cert.Commitment, cert.ChainCode, cert.Echo1, cert.Echo2)
@@ -103,7 +107,7 @@ func Run(ctx context.Context, s *tss.Session, persist func(*tss.KeyShare) error)
 		return nil, nil, err
 	}
 	for i, m := range s.Members() {
-		if checkVote(vote, m, s.Identity(m), votes[i]) != nil {
+		if m != s.Me() && checkVote(vote, m, s.Identity(m), votes[i]) != nil {
 			return nil, nil, s.Blame(ctx)
 		}
 		v, err := tss.DecodeStatement(votes[i])

@@ -23,7 +23,8 @@ type Nonces struct {
 	mu     sync.Mutex
 	used   bool
 	d, e   []group.Scalar
-	public []byte // D || E for each id
+	points []group.Point // D, E for each id
+	public []byte        // their encodings
 }
 
 // Commit draws nonces for the secret shares of a member's signing ids, hedged with
@@ -39,6 +40,7 @@ func Commit(s tss.Suite, secrets []group.Scalar, r io.Reader) (*Nonces, error) {
 func (cs *ciphersuite) commit(secrets []group.Scalar, r io.Reader) (*Nonces, error) {
 	n := &Nonces{
 		d: make([]group.Scalar, len(secrets)), e: make([]group.Scalar, len(secrets)),
+		points: make([]group.Point, 0, 2*len(secrets)),
 		public: make([]byte, 0, len(secrets)*2*cs.group.PointSize()),
 	}
 	for i, s := range secrets {
@@ -51,7 +53,8 @@ func (cs *ciphersuite) commit(secrets []group.Scalar, r io.Reader) (*Nonces, err
 			if nonce.IsZero() {
 				return nil, errors.New("frost: randomness gave the nonce 0")
 			}
-			n.public = cs.group.BaseMul(*nonce).AppendBytes(n.public)
+			point := cs.group.BaseMul(*nonce)
+			n.points, n.public = append(n.points, point), point.AppendBytes(n.public)
 		}
 	}
 	return n, nil
@@ -81,8 +84,19 @@ func (n *Nonces) GoString() string { return "[nonces]" }
 
 // commitment is one id's public nonces.
 type commitment struct {
-	id   uint16
-	d, e group.Point
+	id      uint16
+	d, e    group.Point
+	encoded []byte // D || E
+}
+
+// commitments returns the own commitments of the ids that the nonces are for.
+func (n *Nonces) commitments(ids []uint16) []commitment {
+	size := len(n.public) / len(ids)
+	out := make([]commitment, len(ids))
+	for i, id := range ids {
+		out[i] = commitment{id, n.points[2*i], n.points[2*i+1], n.public[i*size : (i+1)*size]}
+	}
+	return out
 }
 
 // decodeCommitments reads D || E for each of a member's signing ids.
@@ -93,16 +107,13 @@ func (cs *ciphersuite) decodeCommitments(ids []uint16, b []byte) ([]commitment, 
 	}
 	out := make([]commitment, len(ids))
 	for i, id := range ids {
-		at := b[2*i*size:]
-		d, err := cs.group.DecodePoint(at[:size])
-		if err != nil {
+		both := b[2*i*size : 2*(i+1)*size]
+		d, errD := cs.group.DecodePoint(both[:size])
+		e, errE := cs.group.DecodePoint(both[size:])
+		if errD != nil || errE != nil {
 			return nil, tss.MalformedBecause("nonce commitment is an invalid point")
 		}
-		e, err := cs.group.DecodePoint(at[size : 2*size])
-		if err != nil {
-			return nil, tss.MalformedBecause("nonce commitment is an invalid point")
-		}
-		out[i] = commitment{id, d, e}
+		out[i] = commitment{id, d, e, both}
 	}
 	return out, nil
 }
@@ -131,8 +142,7 @@ func (cs *ciphersuite) prepare(t target, message []byte, commitments []commitmen
 	s.encoded = make([]byte, 0, len(commitments)*(group.ScalarSize+2*cs.group.PointSize()))
 	for i, c := range commitments {
 		ids[i] = c.id
-		s.encoded = cs.group.Uint(uint64(c.id)).AppendBytes(s.encoded)
-		s.encoded = c.e.AppendBytes(c.d.AppendBytes(s.encoded))
+		s.encoded = append(cs.group.Uint(uint64(c.id)).AppendBytes(s.encoded), c.encoded...)
 	}
 	for i, id := range ids {
 		l, err := vss.Lagrange(cs.group, id, ids)
@@ -173,8 +183,7 @@ func (s *signing) sign(ids []uint16, secrets []group.Scalar, n *Nonces) ([]group
 		if at[i] = s.position(id); at[i] < 0 {
 			return nil, fmt.Errorf("%w: id %d isn't among the commitments", ErrRequest, id)
 		}
-		c := s.commitments[at[i]]
-		issued = c.e.AppendBytes(c.d.AppendBytes(issued))
+		issued = append(issued, s.commitments[at[i]].encoded...)
 	}
 	if string(issued) != string(n.public) {
 		return nil, fmt.Errorf("%w: the commitments of this member aren't those it issued", ErrRequest)

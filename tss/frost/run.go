@@ -50,8 +50,11 @@ func Sign(ctx context.Context, s *tss.Session, req Request) (signature []byte, e
 	if err != nil {
 		return nil, err
 	}
-	var commitments []commitment
+	commitments := nonces.commitments(r.ids)
 	for i, m := range s.Members() {
+		if m == s.Me() {
+			continue
+		}
 		c, err := r.suite.decodeCommitments(s.SigningIDs(m), bodies[i])
 		if err != nil {
 			return nil, s.Blame(ctx)
