@@ -153,7 +153,7 @@ func DecodeKeyShare(b []byte) (*KeyShare, error) {
 		return nil, fmt.Errorf("%w: suite %d is not known", ErrKeyShare, k.Suite)
 	}
 	var err error
-	if k.Parties, err = decodeParties(r.LP()); err != nil {
+	if k.Parties, err = DecodeParties(r.LP()); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKeyShare, err)
 	}
 	if err := k.Parties.Validate(k.Threshold, true); err != nil {

@@ -186,7 +186,8 @@ func (ps Parties) AppendBytes(b []byte) []byte {
 
 const partySize = 2 + ed25519.PublicKeySize
 
-func decodeParties(b []byte) (Parties, error) {
+// DecodeParties reads the encoding of AppendBytes; Validate checks what it says.
+func DecodeParties(b []byte) (Parties, error) {
 	if len(b) < 2 {
 		return nil, fmt.Errorf("%w: cut short", ErrParties)
 	}

@@ -90,7 +90,7 @@ func DecodeProposal(b []byte) (*Proposal, error) {
 	p.Source = r.Digest()
 	p.Threshold = int(r.U16())
 	var err error
-	if p.Parties, err = decodeParties(r.LP()); err != nil && r.Err() == nil {
+	if p.Parties, err = DecodeParties(r.LP()); err != nil && r.Err() == nil {
 		return nil, fmt.Errorf("%w: parties: %w", ErrProposal, err)
 	}
 	r.U16()
