@@ -38,9 +38,7 @@ func (s *Session) control(ctx context.Context) error {
 				s.heard[seat.Number] = true
 			}
 			for _, f := range found {
-				if !slices.ContainsFunc(faults, func(o *Fault) bool { return o.Party == f.Party }) {
-					faults = append(faults, f)
-				}
+				faults = faults.with(f)
 			}
 		}
 	}
@@ -83,7 +81,8 @@ func (s *Session) Blame(ctx context.Context) error {
 	return s.accuse(ctx, faults)
 }
 
-// accuse tells everyone, once, and returns the faults as the session's error.
+// accuse tells everyone, once, and returns the faults as the session's error. None
+// says that a dispute is over for this member.
 func (s *Session) accuse(ctx context.Context, faults Faults) error {
 	faults = faults.sort()
 	body := []byte{0}
@@ -105,7 +104,7 @@ func (s *Session) accuse(ctx context.Context, faults Faults) error {
 		body = binary.BigEndian.AppendUint16(body, uint16(f.victim))
 		body = appendEnvelopes(body, f.Evidence)
 	}
-	if body[0] > 0 && !s.accused && len(body) <= MaxMessage-headerSize {
+	if !s.accused && len(body) <= MaxMessage-headerSize {
 		s.accused = true
 		// The session is over whether or not the others hear of it.
 		_ = s.send(ctx, s.others(), s.message(roundAbort, kindBroadcast, 0, hash.Digest{}, body))
@@ -189,6 +188,9 @@ func (s *Session) convict(m, to Member, messages []*received, depth int) (*Fault
 		if r.round != roundAbort && r.round != roundShow && len(r.body) != s.size(int(r.round), r.kind, m, to) {
 			return s.fault(m, int(r.round), Malformed, "body has a wrong length"), nil
 		}
+		if !s.echoed(int(r.round)) && r.echo != (hash.Digest{}) {
+			return s.fault(m, int(r.round), Malformed, echoSet), nil
+		}
 	}
 	if show := seen[slot{roundShow, kindBroadcast, m}]; show != nil {
 		if f := s.convictShow(m, show, seen); f != nil {
@@ -218,6 +220,13 @@ func (s *Session) convict(m, to Member, messages []*received, depth int) (*Fault
 	return nil, undecided
 }
 
+const echoSet = "an echo is set where the round has none"
+
+// echoed reports whether headers of a round carry the echo of the one before.
+func (s *Session) echoed(round int) bool {
+	return round >= 2 && round <= len(s.rounds) && s.rounds[round-2].broadcasts() && !s.rounds[round-2].NoEcho
+}
+
 func lastRound(messages []*received) int {
 	last := 0
 	for _, r := range messages {
@@ -231,12 +240,9 @@ func lastRound(messages []*received) int {
 // dispute settles who caused different echoes or values: every member shows the
 // signed broadcasts of the round that it received. Two different ones of the same
 // member convict it; whoever's own set gives another echo than the one it sent is
-// convicted too.
+// convicted too. It ends when every other member has said what it found, be it
+// nothing; it always returns an error.
 func (s *Session) dispute(ctx context.Context, round int) error {
-	if round < 0 || round >= s.next {
-		return ErrInconsistent
-	}
-	differ := s.bad
 	body := appendLP([]byte{uint8(round)}, s.exhibit)
 	var mine []Envelope
 	for _, seat := range s.seats {
@@ -252,37 +258,22 @@ func (s *Session) dispute(ctx context.Context, round int) error {
 		return err
 	}
 	for {
-		var faults Faults
-		for _, seat := range s.seats {
-			if f := s.equivocation(seat.Number); f != nil {
-				faults = append(faults, f)
-				continue
-			}
-			show := s.box.get(slot{roundShow, kindBroadcast, seat.Number})
-			if show == nil || seat.Number == s.me {
-				continue
-			}
-			if f := s.questioned(seat.Number, show); f != nil {
-				// Everyone is shown the exhibits, so nobody needs to be told.
-				return errors.Join(ErrInconsistent, Faults{f})
-			}
-			for _, f := range s.inspect(seat.Number, show, round, slices.Contains(differ, seat.Number)) {
-				if !slices.ContainsFunc(faults, func(o *Fault) bool { return o.Party == f.Party }) {
-					faults = append(faults, f)
-				}
-			}
-		}
-		for _, seat := range s.seats {
-			if a := s.box.get(slot{roundAbort, kindBroadcast, seat.Number}); a != nil && len(faults) == 0 {
-				faults, _ = s.hear(a, 0)
-			}
-		}
-		if len(faults) > 0 {
+		faults, exhibited := s.examine(round)
+		switch {
+		case exhibited != nil:
+			// Everyone is shown the exhibits, so nobody needs to be told.
+			return errors.Join(ErrInconsistent, Faults{exhibited})
+		case len(faults) > 0:
 			return errors.Join(ErrInconsistent, s.accuse(ctx, faults))
 		}
 		absent := s.missing(slot{round: roundShow, kind: kindBroadcast})
 		if len(absent) == 0 {
-			return ErrInconsistent
+			if !s.accused {
+				_ = s.accuse(ctx, nil)
+			}
+			if absent = s.missing(slot{round: roundAbort, kind: kindBroadcast}); len(absent) == 0 {
+				return ErrInconsistent
+			}
 		}
 		select {
 		case <-s.box.wake:
@@ -294,21 +285,68 @@ func (s *Session) dispute(ctx context.Context, round int) error {
 	}
 }
 
+// examine looks at everything that a dispute has brought so far.
+func (s *Session) examine(round int) (faults Faults, exhibited *Fault) {
+	for _, seat := range s.seats {
+		m := seat.Number
+		if f := s.equivocation(m); f != nil {
+			faults = faults.with(f)
+		}
+		if show := s.box.get(slot{roundShow, kindBroadcast, m}); show != nil {
+			if f := s.questioned(m, show); f != nil {
+				return nil, f
+			}
+			if f := s.inspect(m, show, round); f != nil {
+				faults = faults.with(f)
+			}
+		}
+	}
+	if len(faults) > 0 {
+		return faults, nil
+	}
+	for _, seat := range s.seats {
+		if a := s.box.get(slot{roundAbort, kindBroadcast, seat.Number}); a != nil {
+			found, _ := s.hear(a, 0)
+			for _, f := range found {
+				faults = faults.with(f)
+			}
+		}
+	}
+	return faults, nil
+}
+
+// differs reports whether a member's messages after a round carry another echo of
+// it than mine, or another value that all must agree on.
+func (s *Session) differs(m Member, round int) bool {
+	for _, kind := range []uint8{kindBroadcast, kindPrivate} {
+		r := s.box.get(slot{uint8(round + 1), kind, m})
+		if r == nil {
+			continue
+		}
+		if round >= 1 && r.echo != s.echoes[round-1] {
+			return true
+		}
+		if s.value != nil && round+1 == s.next && !bytes.HasSuffix(r.body, s.value) {
+			return true
+		}
+	}
+	return false
+}
+
 // inspect compares what member m shows of a round with what I hold.
-func (s *Session) inspect(m Member, show *received, round int, differs bool) Faults {
+func (s *Session) inspect(m Member, show *received, round int) *Fault {
 	shown, _, of, err := s.readShow(m, show)
 	if err != nil || of != round {
-		return Faults{s.fault(m, int(show.round), Malformed, "what it shows of the round doesn't decode, or isn't signed")}
+		return s.fault(m, roundShow, Malformed, "what it shows of the round doesn't decode, or isn't signed")
 	}
 	for _, r := range shown {
 		if mine := s.box.get(r.slot()); r.from != s.me && mine != nil && !bytes.Equal(mine.Message, r.Message) {
-			// Keep the second message: it is the proof that convinces others.
-			s.box.put(r)
-			return Faults{s.fault(r.from, round, Equivocated, "two different messages for one place")}
+			s.box.put(r) // keep it: both together are the proof
+			return s.fault(r.from, round, Equivocated, "two different messages for one place")
 		}
 	}
-	if differs {
-		return Faults{s.fault(m, s.next, Invalid, "its echo or value isn't that of the messages it received")}
+	if s.differs(m, round) {
+		return s.fault(m, round+1, Invalid, "its echo or value isn't that of the messages it received")
 	}
 	return nil
 }

@@ -1,8 +1,8 @@
 package tss
 
 import (
+	"bytes"
 	"context"
-	"crypto/subtle"
 	"fmt"
 	"slices"
 
@@ -28,18 +28,17 @@ func (s *Session) Scatter(ctx context.Context, body []byte, private func(to Memb
 // signed broadcasts of the round before and whoever lied is named. It returns the
 // bodies without the value.
 func (s *Session) Agree(ctx context.Context, body []byte, value hash.Digest) ([][]byte, error) {
+	s.value = value[:]
 	bodies, err := s.Broadcast(ctx, append(slices.Clone(body), value[:]...))
 	if err != nil {
 		return nil, err
 	}
+	differ := false
 	for i, b := range bodies {
-		cut := len(b) - hash.Size
-		if subtle.ConstantTimeCompare(b[cut:], value[:]) != 1 {
-			s.bad = append(s.bad, s.seats[i].Number)
-		}
-		bodies[i] = b[:cut]
+		differ = differ || !bytes.HasSuffix(b, value[:])
+		bodies[i] = b[:len(b)-hash.Size]
 	}
-	if len(s.bad) > 0 {
+	if differ {
 		return nil, s.dispute(ctx, s.next-1)
 	}
 	return bodies, nil
@@ -51,7 +50,6 @@ func (s *Session) exchange(ctx context.Context, body []byte, private func(to Mem
 	}
 	r := s.rounds[s.next]
 	s.next++
-	s.bad = nil
 	number := uint8(s.next)
 	s.own = append(s.own, body)
 	if r.broadcasts() {
@@ -91,6 +89,7 @@ func (s *Session) exchange(ctx context.Context, body []byte, private func(to Mem
 // members in their order.
 func (s *Session) collect(ctx context.Context, r Round, number uint8) (bodies, privates [][]byte, err error) {
 	var faults Faults
+	differ := false
 	if r.broadcasts() {
 		bodies = make([][]byte, len(s.seats))
 	}
@@ -102,9 +101,11 @@ func (s *Session) collect(ctx context.Context, r Round, number uint8) (bodies, p
 		got := s.box.get(slot{number, kind, m})
 		switch {
 		case len(got.body) != s.size(int(number), kind, m, s.me):
-			faults = append(faults, s.fault(m, int(number), Malformed, "body has a wrong length"))
+			faults = faults.with(s.fault(m, int(number), Malformed, "body has a wrong length"))
+		case got.echo != s.echo && !s.echoed(int(number)):
+			faults = faults.with(s.fault(m, int(number), Malformed, echoSet))
 		case got.echo != s.echo:
-			s.bad = append(s.bad, m)
+			differ = true
 		}
 		into[i] = got.body
 	}
@@ -125,10 +126,7 @@ func (s *Session) collect(ctx context.Context, r Round, number uint8) (bodies, p
 	if len(faults) > 0 {
 		return nil, nil, s.accuse(ctx, faults)
 	}
-	if len(s.bad) > 0 {
-		if s.echo == (hash.Digest{}) {
-			return nil, nil, s.accuse(ctx, s.blameAll(s.bad, Malformed, "echo is set where the round has none"))
-		}
+	if differ {
 		return nil, nil, s.dispute(ctx, int(number)-1)
 	}
 	s.echo = hash.Digest{}
@@ -206,13 +204,4 @@ func (s *Session) absence(ctx context.Context, round int, absent []Member) error
 		faults = append(faults, f)
 	}
 	return fmt.Errorf("%w: %w", context.Cause(ctx), faults)
-}
-
-func (s *Session) blameAll(members []Member, k Kind, reason string) Faults {
-	slices.Sort(members)
-	var faults Faults
-	for _, m := range slices.Compact(members) {
-		faults = append(faults, s.fault(m, s.next, k, reason))
-	}
-	return faults
 }

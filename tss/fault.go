@@ -76,6 +76,14 @@ func (fs Faults) Unwrap() []error {
 	return errs
 }
 
+// with adds a fault, the first one of its party only.
+func (fs Faults) with(f *Fault) Faults {
+	if slices.ContainsFunc(fs, func(o *Fault) bool { return o.Party == f.Party }) {
+		return fs
+	}
+	return append(fs, f)
+}
+
 func (fs Faults) sort() Faults {
 	slices.SortStableFunc(fs, func(a, b *Fault) int {
 		if aa, ba := a.Kind == Absent, b.Kind == Absent; aa != ba {

@@ -34,7 +34,7 @@ type Session struct {
 	echo   hash.Digest // over the previous broadcast round, for the next headers
 	own    [][]byte    // own broadcast bodies, by round from 1
 	echoes []hash.Digest
-	bad    []Member // whose echo or value differed from mine in this round
+	value  []byte // of Agree
 
 	exhibit []byte // what this member shows in a dispute beside the envelopes
 	inquire Inquiry

@@ -59,12 +59,18 @@ func TestSchnorr(t *testing.T) {
 			}
 			one := g.Uint(1)
 			cheats := map[string]func() (zk.Context, vss.Commitment, *zk.Schnorr){
-				"other tag":     func() (zk.Context, vss.Commitment, *zk.Schnorr) { return zk.Context{Tag: "u", Session: c.Session, Member: 2}, a, p },
-				"other session": func() (zk.Context, vss.Commitment, *zk.Schnorr) { return zk.Context{Tag: "t", Session: hash.Sum("x"), Member: 2}, a, p },
-				"other member":  func() (zk.Context, vss.Commitment, *zk.Schnorr) { return zk.Context{Tag: "t", Session: c.Session, Member: 3}, a, p },
-				"no proof":      func() (zk.Context, vss.Commitment, *zk.Schnorr) { return c, a, &zk.Schnorr{} },
-				"no statement":  func() (zk.Context, vss.Commitment, *zk.Schnorr) { return c, nil, &zk.Schnorr{} },
-				"one too few":   func() (zk.Context, vss.Commitment, *zk.Schnorr) { return c, a, &zk.Schnorr{K: p.K[:n-1], Z: p.Z[:n-1]} },
+				"other tag": func() (zk.Context, vss.Commitment, *zk.Schnorr) {
+					return zk.Context{Tag: "u", Session: c.Session, Member: 2}, a, p
+				},
+				"other session": func() (zk.Context, vss.Commitment, *zk.Schnorr) {
+					return zk.Context{Tag: "t", Session: hash.Sum("x"), Member: 2}, a, p
+				},
+				"other member": func() (zk.Context, vss.Commitment, *zk.Schnorr) {
+					return zk.Context{Tag: "t", Session: c.Session, Member: 3}, a, p
+				},
+				"no proof":     func() (zk.Context, vss.Commitment, *zk.Schnorr) { return c, a, &zk.Schnorr{} },
+				"no statement": func() (zk.Context, vss.Commitment, *zk.Schnorr) { return c, nil, &zk.Schnorr{} },
+				"one too few":  func() (zk.Context, vss.Commitment, *zk.Schnorr) { return c, a, &zk.Schnorr{K: p.K[:n-1], Z: p.Z[:n-1]} },
 				"one too many": func() (zk.Context, vss.Commitment, *zk.Schnorr) {
 					return c, a, &zk.Schnorr{K: append(p.K[:n:n], p.K[0]), Z: append(p.Z[:n:n], p.Z[0])}
 				},
