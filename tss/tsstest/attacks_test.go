@@ -422,7 +422,7 @@ func frostCheats(suite tss.Suite) []cheat {
 		{name: "R1 identity", attackNumber: "A46", tamper: one(1, false, body(put(p, identity))), kinds: bad},
 		{name: "R1 identity to one", attackNumber: "A46", tamper: one(1, false, bodyToVictim(put(p, identity))), kinds: badOrTwice},
 		{name: "R1 other commitments", attackNumber: "A46", tamper: one(1, false, body(put(0, point))), kinds: wrongOrTwin},
-		{name: "R1 other commitments to one", attackNumber: "A47 C4", tamper: one(1, false, bodyToVictim(put(0, point))), kinds: twice},
+		{name: "R1 other commitments to one", attackNumber: "A47 C4", tamper: one(1, false, bodyToVictim(put(0, point))), kinds: wrongOrTwin},
 		{name: "R1 twice, differing", attackNumber: "C4", tamper: one(1, false, and(func(m tsstest.Message) tsstest.Message { return m.With(put(0, point)(slices.Clone(m.Body()))) })), kinds: twice},
 		{name: "R1 never", tamper: one(1, false, silent), absentOnly: true},
 		{name: "R1 with an echo", tamper: one(1, false, echo(false)), kinds: bad},

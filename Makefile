@@ -1,0 +1,57 @@
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# Everything but the race detector builds without a C compiler.
+export CGO_ENABLED := 0
+
+LINT     := go tool -modfile=tools/go.mod golangci-lint run ./...
+FUZZTIME ?= 30s
+SEEDS    ?= 20000
+
+.PHONY: help demo test lint bench fuzz simulate ct clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Make a key among parties and sign with it, in one terminal
+	go run ./examples/parties
+
+# The race detector needs cgo, so this part depends on the machine.
+test: ## Run all tests, with the race detector as well if there is a C compiler
+	go test ./...
+	cd bench && go test ./...
+	@if command -v gcc >/dev/null; then \
+		echo 'CGO_ENABLED=1 go test -race -short ./tss/...'; \
+		CGO_ENABLED=1 go test -race -short ./tss/...; \
+	else \
+		echo 'no gcc: tests under the race detector left out'; \
+	fi
+
+# go fix -diff prints what the modernizers would change, and fails if anything.
+lint: ## Check formatting, imports, forbidden calls and common mistakes
+	$(LINT)
+	cd bench && $(subst tools/,../tools/,$(LINT))
+	go fix -tags ct -diff ./...
+	cd bench && go fix -diff ./...
+
+bench: ## Measure against other libraries, into docs/benchmarks.md (minutes)
+	@mkdir -p docs
+	cd bench && go run . -o ../docs/benchmarks.md
+
+fuzz: ## Run every fuzz target for FUZZTIME (30s) each
+	@go test -list '^Fuzz' ./... | \
+		awk '/^Fuzz/ { names[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print names[i], $$2; n = 0 }' | \
+		while read -r name package; do \
+			echo "go test -run '^$$' -fuzz '^$$name\$$' -fuzztime $(FUZZTIME) $$package"; \
+			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+		done
+
+simulate: ## Run SEEDS (20000) simulated ceremonies with faults
+	go test ./tss/tsstest/... -run Simulat -count=1 -timeout=3h -seeds=$(SEEDS)
+
+ct: ## Test that secrets don't show in running time
+	go test -tags ct -run ConstantTime -v -count=1 ./tss/...
+
+clean: ## Remove test results, test binaries and profiles
+	go clean -testcache
+	find . -name '*.test' -type f -delete -o -name '*.prof' -type f -delete
