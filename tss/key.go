@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/cofferhq/coffer/tss/group"
@@ -87,8 +88,8 @@ func (s *KeyShare) String() string {
 	return fmt.Sprintf("key share of %s in %x epoch %d", s.Owner, s.ID[:8], s.Epoch)
 }
 
-// GoString redacts the secrets.
-func (s *KeyShare) GoString() string { return s.String() }
+// Format redacts under every verb.
+func (s *KeyShare) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // MarshalJSON refuses: a key share is secret.
 func (s *KeyShare) MarshalJSON() ([]byte, error) {

@@ -54,8 +54,8 @@ func (id *Identity) Public() IdentityKey { return id.public }
 // String redacts all but the public key.
 func (id *Identity) String() string { return "identity " + id.public.String() }
 
-// GoString redacts all but the public key.
-func (id *Identity) GoString() string { return id.String() }
+// Format redacts under every verb.
+func (id *Identity) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, id.String()) }
 
 // MarshalJSON refuses: an identity is secret.
 func (id *Identity) MarshalJSON() ([]byte, error) {

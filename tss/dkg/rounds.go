@@ -76,6 +76,9 @@ func (d *Dealing) Share(ids []uint16) []byte {
 	return b
 }
 
+// Format redacts under every verb.
+func (d *Dealing) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[dealing]") }
+
 // Clear overwrites the polynomial.
 func (d *Dealing) Clear() { d.polynomial.Clear() }
 

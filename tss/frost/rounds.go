@@ -76,11 +76,11 @@ func (n *Nonces) take() (d, e []group.Scalar, err error) {
 	return d, e, nil
 }
 
-// String redacts.
-func (n *Nonces) String() string { return "[nonces]" }
+// Format redacts under every verb.
+func (n *Nonces) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[nonces]") }
 
-// GoString redacts.
-func (n *Nonces) GoString() string { return "[nonces]" }
+// MarshalJSON refuses: nonces are secret.
+func (n *Nonces) MarshalJSON() ([]byte, error) { return nil, errors.New("nonces have no JSON form") }
 
 // commitment is one id's public nonces.
 type commitment struct {

@@ -270,9 +270,6 @@ func (s *Scalar) Clear() {
 // String redacts.
 func (Scalar) String() string { return "[scalar]" }
 
-// GoString redacts.
-func (Scalar) GoString() string { return "[scalar]" }
-
 // Format redacts under every verb.
 func (Scalar) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[scalar]") }
 

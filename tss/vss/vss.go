@@ -5,6 +5,7 @@ package vss
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 
@@ -52,6 +53,9 @@ func (p *Polynomial) Commit() Commitment {
 	}
 	return c
 }
+
+// Format redacts under every verb.
+func (p *Polynomial) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[polynomial]") }
 
 // Clear overwrites the coefficients.
 func (p *Polynomial) Clear() {
