@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 
@@ -58,7 +59,7 @@ type Pool struct {
 
 	mu    sync.Mutex
 	batch uint32
-	free  map[NonceID]*Nonces
+	free  map[NonceID]*nonces
 	spent map[NonceID]hash.Digest // the request that consumed it
 }
 
@@ -69,7 +70,7 @@ func NewPool(share *tss.KeyShare, id *tss.Identity, r io.Reader) (*Pool, error) 
 	}
 	return &Pool{
 		share: share, identity: id, random: r,
-		free: make(map[NonceID]*Nonces), spent: make(map[NonceID]hash.Digest),
+		free: make(map[NonceID]*nonces), spent: make(map[NonceID]hash.Digest),
 	}, nil
 }
 
@@ -84,11 +85,11 @@ func (p *Pool) Batch(n int) (tss.Envelope, error) {
 	}
 	p.batch++
 	body := binary.BigEndian.AppendUint32(nil, p.batch)
-	made := make(map[NonceID]*Nonces, n*len(ids))
+	made := make(map[NonceID]*nonces, n*len(ids))
 	for i, id := range ids {
 		secret, _ := p.share.Secret(id)
 		for k := range n {
-			nonces, err := Commit(p.share.Suite, []group.Scalar{secret}, p.random)
+			pair, err := suiteOf(p.share.Suite).commit([]group.Scalar{secret}, p.random)
 			if err != nil {
 				return tss.Envelope{}, err
 			}
@@ -96,13 +97,11 @@ func (p *Pool) Batch(n int) (tss.Envelope, error) {
 			binary.BigEndian.PutUint64(name[:], p.share.Epoch)
 			binary.BigEndian.PutUint32(name[8:], p.batch)
 			binary.BigEndian.PutUint32(name[12:], uint32(i*n+k))
-			made[name] = nonces
-			body = append(append(body, name[:]...), nonces.Public()...)
+			made[name] = pair
+			body = append(append(body, name[:]...), pair.public...)
 		}
 	}
-	for name, nonces := range made {
-		p.free[name] = nonces
-	}
+	maps.Copy(p.free, made)
 	return p.identity.SignFor(&p.share.Key, tss.ProtocolFROST, 1, batchTopic(&p.share.Key, p.share.Owner, p.batch), body)
 }
 
@@ -328,7 +327,7 @@ func (p *Pool) Sign(ctx context.Context, node *tss.Node, c Coordinator, sr Signe
 	if q.keyID != p.share.ID {
 		return nil, fmt.Errorf("%w: it is about another key", ErrRequest)
 	}
-	nonces, err := p.consume(c, q, hash.Sum("q", sr.Q))
+	pairs, err := p.consume(c, q, hash.Sum("q", sr.Q))
 	if err != nil {
 		return nil, err
 	}
@@ -360,7 +359,7 @@ func (p *Pool) Sign(ctx context.Context, node *tss.Node, c Coordinator, sr Signe
 	mine := append(slices.Clone(sr.Signature), sr.Q...)
 	s.Exhibit(mine, func(from tss.Member, theirs []byte) *tss.Fault { return c.inquire(s, from, mine, theirs) })
 	digest := hash.Sum("q", sr.Q)
-	return r.finish(ctx, commitments, nonces, hash.Sum("online/sid", digest[:]))
+	return r.finish(ctx, commitments, pairs, hash.Sum("online/sid", digest[:]))
 }
 
 const signatureSize = 64
@@ -383,10 +382,10 @@ func (c Coordinator) fault(reason string) *tss.Fault {
 
 // consume takes the own nonces that the request names out of the pool, all of
 // them, before anything can fail.
-func (p *Pool) consume(c Coordinator, q *onlineRequest, digest hash.Digest) (*Nonces, error) {
+func (p *Pool) consume(c Coordinator, q *onlineRequest, digest hash.Digest) (*nonces, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := &Nonces{}
+	all := &nonces{}
 	var err error
 	for i, party := range q.signers {
 		if party.Owner != p.share.Owner {

@@ -17,9 +17,9 @@ import (
 // it: twice would give away the share.
 var ErrUsed = errors.New("frost: these nonces were used before")
 
-// Nonces are one member's secret nonces for one signature, a pair for each of its
+// nonces are one member's secret nonces for one signature, a pair for each of its
 // signing ids. They are consumed by the first call that needs them.
-type Nonces struct {
+type nonces struct {
 	mu     sync.Mutex
 	used   bool
 	d, e   []group.Scalar
@@ -27,18 +27,10 @@ type Nonces struct {
 	public []byte        // their encodings
 }
 
-// Commit draws nonces for the secret shares of a member's signing ids, hedged with
+// commit draws nonces for the secret shares of a member's signing ids, hedged with
 // the shares themselves (RFC 9591 §4.1).
-func Commit(s tss.Suite, secrets []group.Scalar, r io.Reader) (*Nonces, error) {
-	suite := suiteOf(s)
-	if suite == nil || len(secrets) == 0 {
-		return nil, fmt.Errorf("%w: no share of a FROST key", ErrRequest)
-	}
-	return suite.commit(secrets, r)
-}
-
-func (cs *ciphersuite) commit(secrets []group.Scalar, r io.Reader) (*Nonces, error) {
-	n := &Nonces{
+func (cs *ciphersuite) commit(secrets []group.Scalar, r io.Reader) (*nonces, error) {
+	n := &nonces{
 		d: make([]group.Scalar, len(secrets)), e: make([]group.Scalar, len(secrets)),
 		points: make([]group.Point, 0, 2*len(secrets)),
 		public: make([]byte, 0, len(secrets)*2*cs.group.PointSize()),
@@ -60,11 +52,8 @@ func (cs *ciphersuite) commit(secrets []group.Scalar, r io.Reader) (*Nonces, err
 	return n, nil
 }
 
-// Public returns the commitments, D || E for each id: the body of round 1.
-func (n *Nonces) Public() []byte { return n.public }
-
 // take hands out the nonces once and forgets them.
-func (n *Nonces) take() (d, e []group.Scalar, err error) {
+func (n *nonces) take() (d, e []group.Scalar, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.used {
@@ -77,10 +66,10 @@ func (n *Nonces) take() (d, e []group.Scalar, err error) {
 }
 
 // Format redacts under every verb.
-func (n *Nonces) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[nonces]") }
+func (n *nonces) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[nonces]") }
 
 // MarshalJSON refuses: nonces are secret.
-func (n *Nonces) MarshalJSON() ([]byte, error) { return nil, errors.New("nonces have no JSON form") }
+func (n *nonces) MarshalJSON() ([]byte, error) { return nil, errors.New("nonces have no JSON form") }
 
 // commitment is one id's public nonces.
 type commitment struct {
@@ -90,7 +79,7 @@ type commitment struct {
 }
 
 // commitments returns the own commitments of the ids that the nonces are for.
-func (n *Nonces) commitments(ids []uint16) []commitment {
+func (n *nonces) commitments(ids []uint16) []commitment {
 	size := len(n.public) / len(ids)
 	out := make([]commitment, len(ids))
 	for i, id := range ids {
@@ -172,7 +161,7 @@ func (s *signing) position(id uint16) int {
 // sign consumes the nonces and returns z_i for each of the own ids, ascending,
 // whose secret shares of the root key are given. It also fixes R and c: the own
 // nonces enter R by their secret sum, which is faster than their commitments.
-func (s *signing) sign(ids []uint16, secrets []group.Scalar, n *Nonces) ([]group.Scalar, error) {
+func (s *signing) sign(ids []uint16, secrets []group.Scalar, n *nonces) ([]group.Scalar, error) {
 	d, e, err := n.take()
 	if err != nil {
 		return nil, err

@@ -42,15 +42,15 @@ func Sign(ctx context.Context, s *tss.Session, req Request) (signature []byte, e
 	s.Start([]tss.Round{{PerID: size, NoEcho: true}, shareRound}, r.judgeInteractive)
 
 	// Round 1: fresh nonces, their commitments to everyone.
-	nonces, err := r.suite.commit(r.secrets, s.Rand())
+	own, err := r.suite.commit(r.secrets, s.Rand())
 	if err != nil {
 		return nil, err
 	}
-	bodies, err := s.Broadcast(ctx, nonces.Public())
+	bodies, err := s.Broadcast(ctx, own.public)
 	if err != nil {
 		return nil, err
 	}
-	commitments := nonces.commitments(r.ids)
+	commitments := own.commitments(r.ids)
 	for i, m := range s.Members() {
 		if m == s.Me() {
 			continue
@@ -63,7 +63,7 @@ func Sign(ctx context.Context, s *tss.Session, req Request) (signature []byte, e
 	}
 
 	// Round 2: signature shares.
-	return r.finish(ctx, commitments, nonces, s.ID())
+	return r.finish(ctx, commitments, own, s.ID())
 }
 
 // shareRound carries z for each of the sender's signing ids, and hB.
@@ -100,13 +100,13 @@ func newRun(s *tss.Session, req Request) (*run, error) {
 
 // finish makes the own shares, exchanges them and puts the signature together.
 // Values of all members' ids come in member order; commitments are sorted by id.
-func (r *run) finish(ctx context.Context, commitments []commitment, nonces *Nonces, binding hash.Digest) ([]byte, error) {
+func (r *run) finish(ctx context.Context, commitments []commitment, n *nonces, binding hash.Digest) ([]byte, error) {
 	slices.SortFunc(commitments, func(a, b commitment) int { return int(a.id) - int(b.id) })
 	signing, err := r.suite.prepare(r.target, r.message, commitments)
 	if err != nil {
 		return nil, err
 	}
-	own, err := signing.sign(r.ids, r.secrets, nonces)
+	own, err := signing.sign(r.ids, r.secrets, n)
 	if err != nil {
 		return nil, err
 	}

@@ -210,7 +210,7 @@ func TestVectors(t *testing.T) {
 				equalHex(t, "output key", tg.public.XOnly(), v.output)
 			}
 
-			nonces := make([]*Nonces, len(v.signers))
+			pairs := make([]*nonces, len(v.signers))
 			secrets := make([]group.Scalar, len(v.signers))
 			var commitments []commitment
 			for i, s := range v.signers {
@@ -218,13 +218,13 @@ func TestVectors(t *testing.T) {
 					t.Fatal(err)
 				}
 				random := bytes.NewReader(append(unhex(t, s.hidingRandom), unhex(t, s.bindingRandom)...))
-				if nonces[i], err = v.suite.commit(secrets[i:i+1], random); err != nil {
+				if pairs[i], err = v.suite.commit(secrets[i:i+1], random); err != nil {
 					t.Fatal(err)
 				}
-				equalHex(t, "hiding nonce", nonces[i].d[0].Bytes(), s.hidingNonce)
-				equalHex(t, "binding nonce", nonces[i].e[0].Bytes(), s.bindingNonce)
-				equalHex(t, "commitments", nonces[i].Public(), s.d+s.e)
-				c, err := v.suite.decodeCommitments([]uint16{s.id}, nonces[i].Public())
+				equalHex(t, "hiding nonce", pairs[i].d[0].Bytes(), s.hidingNonce)
+				equalHex(t, "binding nonce", pairs[i].e[0].Bytes(), s.bindingNonce)
+				equalHex(t, "commitments", pairs[i].public, s.d+s.e)
+				c, err := v.suite.decodeCommitments([]uint16{s.id}, pairs[i].public)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -242,7 +242,7 @@ func TestVectors(t *testing.T) {
 					equalHex(t, "binding input", append(run.bindingPrefix(), g.Uint(uint64(s.id)).Bytes()...), s.bindingInput)
 				}
 				equalHex(t, "binding factor", run.factors[i].Bytes(), s.bindingFactor)
-				z, err := run.sign([]uint16{s.id}, secrets[i:i+1], nonces[i])
+				z, err := run.sign([]uint16{s.id}, secrets[i:i+1], pairs[i])
 				if err != nil {
 					t.Fatal(err)
 				}

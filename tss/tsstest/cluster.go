@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -39,8 +40,6 @@ const Epoch = 1_800_000_000
 func NewCluster(t testing.TB, seed uint64, threshold int, ids ...[]uint16) *Cluster {
 	t.Helper()
 	c := &Cluster{Net: &Network{}, Threshold: threshold, t: t, seed: seed}
-	owner := make(map[uint16]tss.IdentityKey)
-	highest := uint16(0)
 	for i, own := range ids {
 		id, err := tss.NewIdentity(Reader(seed, "identity", uint64(i)))
 		if err != nil {
@@ -57,15 +56,10 @@ func NewCluster(t testing.TB, seed uint64, threshold int, ids ...[]uint16) *Clus
 		t.Cleanup(node.Close)
 		c.Identities, c.Nodes, c.Logs = append(c.Identities, id), append(c.Nodes, node), append(c.Logs, log)
 		for _, x := range own {
-			owner[x] = id.Public()
-			highest = max(highest, x)
+			c.Parties = append(c.Parties, tss.Party{ID: x, Owner: id.Public()})
 		}
 	}
-	for x := uint16(1); x <= highest; x++ {
-		if k, ok := owner[x]; ok {
-			c.Parties = append(c.Parties, tss.Party{ID: x, Owner: k})
-		}
-	}
+	slices.SortFunc(c.Parties, func(a, b tss.Party) int { return int(a.ID) - int(b.ID) })
 	return c
 }
 
