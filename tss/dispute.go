@@ -107,7 +107,7 @@ func (s *Session) accuse(ctx context.Context, faults Faults) error {
 	if !s.accused && len(body) <= MaxMessage-headerSize {
 		s.accused = true
 		// The session is over whether or not the others hear of it.
-		_ = s.send(ctx, s.others(), s.message(roundAbort, kindBroadcast, 0, hash.Digest{}, body))
+		_ = s.send(ctx, s.others, s.message(roundAbort, kindBroadcast, 0, hash.Digest{}, body))
 	}
 	return faults
 }
@@ -254,7 +254,7 @@ func (s *Session) dispute(ctx context.Context, round int) error {
 	if len(body) > MaxMessage-headerSize {
 		return ErrInconsistent
 	}
-	if err := s.send(ctx, s.others(), s.message(roundShow, kindBroadcast, 0, hash.Digest{}, body)); err != nil {
+	if err := s.send(ctx, s.others, s.message(roundShow, kindBroadcast, 0, hash.Digest{}, body)); err != nil {
 		return err
 	}
 	for {

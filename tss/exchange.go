@@ -3,6 +3,7 @@ package tss
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -53,7 +54,7 @@ func (s *Session) exchange(ctx context.Context, body []byte, private func(to Mem
 	number := uint8(s.next)
 	s.own = append(s.own, body)
 	if r.broadcasts() {
-		if err := s.send(ctx, s.others(), s.message(number, kindBroadcast, 0, s.echo, body)); err != nil {
+		if err := s.send(ctx, s.others, s.message(number, kindBroadcast, 0, s.echo, body)); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -146,9 +147,9 @@ func (s *Session) size(round int, kind uint8, from, to Member) int {
 	r := s.rounds[round-1]
 	switch {
 	case kind == kindBroadcast && r.broadcasts():
-		return r.Broadcast + r.PerID*s.perID[from]
+		return r.Broadcast + r.PerID*len(s.SigningIDs(from))
 	case kind == kindPrivate && r.Private > 0:
-		return r.Private * s.perID[to]
+		return r.Private * len(s.SigningIDs(to))
 	}
 	return -1
 }
@@ -157,7 +158,7 @@ func (s *Session) echoOf(round int, bodies [][]byte) hash.Digest {
 	list := make([]byte, 0, len(bodies)*(2+hash.Size))
 	for i, seat := range s.seats {
 		d := hash.Sum("body", bodies[i])
-		list = append(append(list, hash.U16(uint16(seat.Number))...), d[:]...)
+		list = append(binary.BigEndian.AppendUint16(list, uint16(seat.Number)), d[:]...)
 	}
 	return hash.Sum("echo", s.head.sid[:], []byte{uint8(round)}, list)
 }

@@ -131,7 +131,7 @@ func (s *KeyShare) Bytes() []byte {
 	b = binary.BigEndian.AppendUint64(b, s.Epoch)
 	b = append(b, s.T[:]...)
 	b = binary.BigEndian.AppendUint16(b, uint16(s.Threshold))
-	b = appendLP(b, s.Parties.AppendBytes(nil))
+	b = s.Parties.appendLP(b)
 	b = s.Public.AppendBytes(b)
 	b = append(b, s.ChainCode[:]...)
 	for _, p := range s.Shares {

@@ -232,7 +232,7 @@ type inbox struct {
 func newInbox(head header, me Member, seats []seat) *inbox {
 	return &inbox{
 		head: head, me: me, seats: seats, wake: make(chan struct{}, 1),
-		slots: make(map[slot]*received, 4*len(seats)),
+		slots: make(map[slot]*received),
 	}
 }
 

@@ -184,6 +184,10 @@ func (ps Parties) AppendBytes(b []byte) []byte {
 	return b
 }
 
+func (ps Parties) appendLP(b []byte) []byte {
+	return ps.AppendBytes(binary.BigEndian.AppendUint64(b, uint64(2+len(ps)*partySize)))
+}
+
 const partySize = 2 + ed25519.PublicKeySize
 
 // DecodeParties reads the encoding of AppendBytes; Validate checks what it says.

@@ -48,7 +48,7 @@ var (
 
 // Bytes returns the canonical encoding.
 func (p *Proposal) Bytes() []byte {
-	b := make([]byte, 0, 300+len(p.Parties)*partySize)
+	b := make([]byte, 0, 300+len(p.Parties)*partySize+2*len(p.Signers))
 	b = binary.BigEndian.AppendUint16(b, version)
 	b = append(b, byte(p.Protocol), byte(p.Suite))
 	b = append(b, p.KeyID[:]...)
@@ -56,9 +56,9 @@ func (p *Proposal) Bytes() []byte {
 	b = binary.BigEndian.AppendUint64(b, p.Target)
 	b = append(b, p.Source[:]...)
 	b = binary.BigEndian.AppendUint16(b, uint16(p.Threshold))
-	b = appendLP(b, p.Parties.AppendBytes(nil))
+	b = p.Parties.appendLP(b)
 	b = binary.BigEndian.AppendUint16(b, 0) // threshold and set after a reshare
-	b = appendLP(b, Parties(nil).AppendBytes(nil))
+	b = Parties(nil).appendLP(b)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(p.Signers)))
 	for _, id := range p.Signers {
 		b = binary.BigEndian.AppendUint16(b, id)
@@ -186,7 +186,7 @@ func (p *Proposal) seats() []seat {
 // seatsOf numbers the owners of the chosen ids by the smallest id that each owns
 // among all parties.
 func seatsOf(parties Parties, chosen []uint16) []seat {
-	var out []seat
+	out := make([]seat, 0, len(chosen))
 	for _, party := range parties {
 		if slices.ContainsFunc(out, func(s seat) bool { return s.Key == party.Owner }) {
 			continue
@@ -194,6 +194,22 @@ func seatsOf(parties Parties, chosen []uint16) []seat {
 		if slices.ContainsFunc(chosen, func(id uint16) bool { o, _ := parties.Owner(id); return o == party.Owner }) {
 			out = append(out, seat{Member(party.ID), party.Owner})
 		}
+	}
+	return out
+}
+
+// chosen returns the signers of each seat, ascending; all ids in key generation.
+func (p *Proposal) chosen(seats []seat) [][]uint16 {
+	out := make([][]uint16, len(seats))
+	all := make([]uint16, 0, len(p.Parties))
+	for i, s := range seats {
+		from := len(all)
+		for _, party := range p.Parties {
+			if party.Owner == s.Key && (p.Protocol == ProtocolDKG || slices.Contains(p.Signers, party.ID)) {
+				all = append(all, party.ID)
+			}
+		}
+		out[i] = all[from:len(all):len(all)]
 	}
 	return out
 }

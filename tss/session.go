@@ -2,6 +2,7 @@ package tss
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -24,11 +25,12 @@ type Session struct {
 	head     header
 	me       Member
 	seats    []seat
+	others   []IdentityKey // of all members but this one
+	signing  [][]uint16    // the chosen ids of each member, all of them in key generation
 	box      *inbox
 	joins    []Envelope
 
 	rounds []Round
-	perID  map[Member]int // ids of each member in this session
 	judge  Judge
 	next   int         // rounds begun
 	echo   hash.Digest // over the previous broadcast round, for the next headers
@@ -110,7 +112,8 @@ func (n *Node) Join(ctx context.Context, p *Proposal, share *KeyShare) (*Session
 	if at < 0 {
 		return nil, fmt.Errorf("%w: this node is no member of it", ErrProposal)
 	}
-	propHash := proposal.Hash()
+	encoded := proposal.Bytes()
+	propHash := hash.Sum("prop", encoded)
 	if fresh, err := n.cfg.Log.Remember(propHash, p.Expiry+rememberFor); err != nil {
 		return nil, fmt.Errorf("tss: remember proposal: %w", err)
 	} else if !fresh {
@@ -131,7 +134,7 @@ func (n *Node) Join(ctx context.Context, p *Proposal, share *KeyShare) (*Session
 		return nil, err
 	}
 
-	s.head.sid = sessionID(&proposal, seats, joins)
+	s.head.sid = sessionID(encoded, seats, joins)
 	if fresh, err := n.cfg.Log.Remember(s.head.sid, p.Expiry+rememberFor); err != nil {
 		return nil, fmt.Errorf("tss: remember session: %w", err)
 	} else if !fresh {
@@ -141,11 +144,16 @@ func (n *Node) Join(ctx context.Context, p *Proposal, share *KeyShare) (*Session
 	return s, nil
 }
 
-// sessionID covers the proposal and every member's number and nonce.
-func sessionID(p *Proposal, seats []seat, joins [][]byte) hash.Digest {
-	parts := [][]byte{p.Bytes()}
+// sessionID covers the encoded proposal and every member's number and nonce.
+func sessionID(proposal []byte, seats []seat, joins [][]byte) hash.Digest {
+	const size = 2 + hash.Size
+	list := make([]byte, 0, len(seats)*size)
+	parts := make([][]byte, 1, 1+len(seats))
+	parts[0] = proposal
 	for i, seat := range seats {
-		parts = append(parts, append(hash.U16(uint16(seat.Number)), joins[i][hash.Size:]...))
+		list = binary.BigEndian.AppendUint16(list, uint16(seat.Number))
+		list = append(list, joins[i][hash.Size:]...)
+		parts = append(parts, list[i*size:])
 	}
 	return hash.Sum("sid", parts...)
 }
@@ -168,7 +176,7 @@ func SessionID(p *Proposal, joins []Envelope) (sid hash.Digest, members []Member
 		bodies[i] = r.body
 		members = append(members, seats[i].Number)
 	}
-	return sessionID(p, seats, bodies), members, nil
+	return sessionID(p.Bytes(), seats, bodies), members, nil
 }
 
 // joinNonce is fresh even where the random source repeats: it covers a durable
@@ -187,9 +195,9 @@ func (n *Node) joinNonce(shareBytes []byte) (hash.Digest, error) {
 
 // join runs round 0, under the proposal's hash in place of a session id.
 func (s *Session) join(ctx context.Context, propHash, nonce hash.Digest) ([][]byte, error) {
-	body := append(propHash[:], nonce[:]...)
+	body := slices.Concat(propHash[:], nonce[:])
 	message := s.message(roundJoin, kindBroadcast, 0, hash.Digest{}, body)
-	if err := s.send(ctx, s.others(), message); err != nil {
+	if err := s.send(ctx, s.others, message); err != nil {
 		return nil, err
 	}
 	bodies := make([][]byte, len(s.seats))
@@ -254,6 +262,15 @@ func (s *Session) open(head header) {
 	s.head = head
 	s.head.from = s.me
 	s.box = newInbox(s.head, s.me, s.seats)
+	if s.others == nil {
+		s.signing = s.proposal.chosen(s.seats)
+		s.others = make([]IdentityKey, 0, len(s.seats)-1)
+		for _, seat := range s.seats {
+			if seat.Number != s.me {
+				s.others = append(s.others, seat.Key)
+			}
+		}
+	}
 	s.node.attach(s.box)
 }
 
@@ -263,19 +280,6 @@ func (s *Session) Close() { s.node.detach(s.head.sid) }
 // Start fixes the rounds and the judge, before the first exchange.
 func (s *Session) Start(rounds []Round, judge Judge) {
 	s.rounds, s.judge = rounds, judge
-	s.perID = make(map[Member]int, len(s.seats))
-	ids := s.proposal.Signers
-	if len(ids) == 0 {
-		ids = s.proposal.Parties.IDs()
-	}
-	for _, id := range ids {
-		owner, _ := s.proposal.Parties.Owner(id)
-		for _, seat := range s.seats {
-			if seat.Key == owner {
-				s.perID[seat.Number]++
-			}
-		}
-	}
 }
 
 // Exhibit sets what this member shows in a dispute beside the envelopes it
@@ -310,9 +314,15 @@ func (s *Session) IDs(m Member) []uint16 {
 	return nil
 }
 
-// SigningIDs returns the ids of a member among those chosen to sign, ascending.
+// SigningIDs returns the ids of a member among those chosen to sign, ascending; in
+// key generation all of them.
 func (s *Session) SigningIDs(m Member) []uint16 {
-	return slices.DeleteFunc(s.IDs(m), func(id uint16) bool { return !slices.Contains(s.proposal.Signers, id) })
+	for i, seat := range s.seats {
+		if seat.Number == m {
+			return s.signing[i]
+		}
+	}
+	return nil
 }
 
 // Share returns the key share that the session was joined with, or nil.
@@ -356,16 +366,6 @@ func (s *Session) SignStatement(st Statement) Statement {
 	st.Member = s.me
 	st.Signature = [64]byte(s.node.cfg.Identity.sign(st.digest()))
 	return st
-}
-
-func (s *Session) others() []IdentityKey {
-	out := make([]IdentityKey, 0, len(s.seats)-1)
-	for _, seat := range s.seats {
-		if seat.Number != s.me {
-			out = append(out, seat.Key)
-		}
-	}
-	return out
 }
 
 func (s *Session) message(round, kind uint8, to Member, echo hash.Digest, body []byte) []byte {

@@ -10,6 +10,7 @@ package derive
 import (
 	"crypto/hmac"
 	"crypto/sha512"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -83,9 +84,9 @@ func (p Path) String() string {
 // AppendBytes appends u16(len) and the u32 indices, the form in which requests
 // hash a path.
 func (p Path) AppendBytes(b []byte) []byte {
-	b = append(b, hash.U16(uint16(len(p)))...)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(p)))
 	for _, i := range p {
-		b = append(b, hash.U32(i)...)
+		b = binary.BigEndian.AppendUint32(b, i)
 	}
 	return b
 }

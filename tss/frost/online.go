@@ -173,7 +173,7 @@ func (s *Stock) Add(e tss.Envelope) error {
 	add := make(map[uint16][]stored, len(ids))
 	for i := range len(body) / size {
 		entry, id := body[i*size:(i+1)*size], ids[i/each]
-		if _, err := suite.decodeCommitments([]uint16{id}, entry[len(NonceID{}):]); err != nil {
+		if _, err := suite.decodeCommitments(nil, []uint16{id}, entry[len(NonceID{}):]); err != nil {
 			return fmt.Errorf("%w: batch: %w", ErrRequest, err)
 		}
 		add[id] = append(add[id], stored{NonceID(entry), entry[len(NonceID{}):]})
@@ -443,11 +443,10 @@ func (p *Pool) check(q *onlineRequest) ([]commitment, error) {
 		if !slices.Equal(b[:group.ScalarSize], suite.group.Uint(uint64(party.ID)).Bytes()) {
 			return nil, fmt.Errorf("%w: B doesn't list exactly the signers", ErrRequest)
 		}
-		c, err := suite.decodeCommitments([]uint16{party.ID}, b[group.ScalarSize:])
-		if err != nil {
+		var err error
+		if out, err = suite.decodeCommitments(out, []uint16{party.ID}, b[group.ScalarSize:]); err != nil {
 			return nil, fmt.Errorf("%w: B: %w", ErrRequest, err)
 		}
-		out = append(out, c...)
 	}
 	return out, nil
 }

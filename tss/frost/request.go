@@ -51,7 +51,7 @@ func (r Request) validate(s tss.Suite) error {
 
 // body is the encoding of everything but the message.
 func (r Request) body() []byte {
-	b := []byte{0} // no hashing of the message
+	b := make([]byte, 1, 64) // 0: no hashing of the message
 	b = r.Path.AppendBytes(b)
 	if r.Taproot == nil {
 		return binary.BigEndian.AppendUint64(append(b, 0), 0)
@@ -62,13 +62,9 @@ func (r Request) body() []byte {
 
 // Digest is the request's hash in a proposal.
 func (r Request) Digest(s tss.Suite) hash.Digest {
-	tweak := r.tweakBytes()
-	return hash.Sum("req", []byte{byte(s)}, []byte{0}, r.Path.AppendBytes(nil), tweak, r.Message)
-}
-
-func (r Request) tweakBytes() []byte {
 	b := r.body()
-	return b[1+len(r.Path.AppendBytes(nil)):]
+	tweak := 1 + 2 + 4*len(r.Path)
+	return hash.Sum("req", []byte{byte(s)}, b[:1], b[1:tweak], b[tweak:], r.Message)
 }
 
 // target is the key that a request signs with, and how shares of the root key

@@ -35,13 +35,15 @@ func (cs *ciphersuite) commit(secrets []group.Scalar, r io.Reader) (*nonces, err
 		points: make([]group.Point, 0, 2*len(secrets)),
 		public: make([]byte, 0, len(secrets)*2*cs.group.PointSize()),
 	}
+	var random, secret []byte
 	for i, s := range secrets {
+		secret = s.AppendBytes(secret[:0])
 		for _, nonce := range []*group.Scalar{&n.d[i], &n.e[i]} {
-			var random [32]byte
-			if _, err := io.ReadFull(r, random[:]); err != nil {
+			random = slices.Grow(random[:0], 32)[:32]
+			if _, err := io.ReadFull(r, random); err != nil {
 				return nil, fmt.Errorf("frost: read randomness: %w", err)
 			}
-			*nonce = cs.scalar(cs.context, "nonce", random[:], s.Bytes())
+			*nonce = cs.scalar("nonce", random, secret)
 			if nonce.IsZero() {
 				return nil, errors.New("frost: randomness gave the nonce 0")
 			}
@@ -78,23 +80,23 @@ type commitment struct {
 	encoded []byte // D || E
 }
 
-// commitments returns the own commitments of the ids that the nonces are for.
-func (n *nonces) commitments(ids []uint16) []commitment {
+// appendCommitments appends the own commitments, for the ids that the nonces are
+// for.
+func (n *nonces) appendCommitments(out []commitment, ids []uint16) []commitment {
 	size := len(n.public) / len(ids)
-	out := make([]commitment, len(ids))
 	for i, id := range ids {
-		out[i] = commitment{id, n.points[2*i], n.points[2*i+1], n.public[i*size : (i+1)*size]}
+		out = append(out, commitment{id, n.points[2*i], n.points[2*i+1], n.public[i*size : (i+1)*size]})
 	}
 	return out
 }
 
-// decodeCommitments reads D || E for each of a member's signing ids.
-func (cs *ciphersuite) decodeCommitments(ids []uint16, b []byte) ([]commitment, error) {
+// decodeCommitments reads D || E for each of a member's signing ids and appends
+// them.
+func (cs *ciphersuite) decodeCommitments(out []commitment, ids []uint16, b []byte) ([]commitment, error) {
 	size := cs.group.PointSize()
 	if len(b) != len(ids)*2*size {
 		return nil, tss.MalformedBecause("nonce commitments have a wrong length")
 	}
-	out := make([]commitment, len(ids))
 	for i, id := range ids {
 		both := b[2*i*size : 2*(i+1)*size]
 		d, errD := cs.group.DecodePoint(both[:size])
@@ -102,7 +104,7 @@ func (cs *ciphersuite) decodeCommitments(ids []uint16, b []byte) ([]commitment, 
 		if errD != nil || errE != nil {
 			return nil, tss.MalformedBecause("nonce commitment is an invalid point")
 		}
-		out[i] = commitment{id, d, e, both}
+		out = append(out, commitment{id, d, e, both})
 	}
 	return out, nil
 }
@@ -128,7 +130,8 @@ func (cs *ciphersuite) prepare(t target, message []byte, commitments []commitmen
 		factors: make([]group.Scalar, len(commitments)), lambdas: make([]group.Scalar, len(commitments)),
 	}
 	ids := make([]uint16, len(commitments))
-	s.encoded = make([]byte, 0, len(commitments)*(group.ScalarSize+2*cs.group.PointSize()))
+	entry := group.ScalarSize + 2*cs.group.PointSize()
+	s.encoded = make([]byte, 0, len(commitments)*entry)
 	for i, c := range commitments {
 		ids[i] = c.id
 		s.encoded = append(cs.group.Uint(uint64(c.id)).AppendBytes(s.encoded), c.encoded...)
@@ -141,17 +144,17 @@ func (cs *ciphersuite) prepare(t target, message []byte, commitments []commitmen
 		s.lambdas[i] = l
 	}
 	prefix := s.bindingPrefix()
-	for i, c := range commitments {
-		s.factors[i] = cs.scalar(cs.context, "rho", prefix, cs.group.Uint(uint64(c.id)).Bytes())
+	for i := range commitments {
+		s.factors[i] = cs.scalar("rho", prefix, s.encoded[i*entry:i*entry+group.ScalarSize])
 	}
 	return s, nil
 }
 
 // bindingPrefix is enc(X') || H4(msg) || H5(B); sc(id) follows it.
 func (s *signing) bindingPrefix() []byte {
-	in := s.target.public.Bytes()
-	in = append(in, s.digest(s.context, "msg", s.message)...)
-	return append(in, s.digest(s.context, "com", s.encoded)...)
+	in := s.target.public.AppendBytes(make([]byte, 0, 33+2*64))
+	in = s.appendDigest(in, "msg", s.message)
+	return s.appendDigest(in, "com", s.encoded)
 }
 
 func (s *signing) position(id uint16) int {
@@ -203,11 +206,10 @@ func (s *signing) bind(own group.Point, ids []uint16) error {
 	points := make([]group.Point, 0, len(s.commitments))
 	r := own
 	for i, c := range s.commitments {
-		if slices.Contains(ids, c.id) {
-			continue
+		if !slices.Contains(ids, c.id) {
+			r = r.Add(c.d)
+			scalars, points = append(scalars, s.factors[i]), append(points, c.e)
 		}
-		r = r.Add(c.d)
-		scalars, points = append(scalars, s.factors[i]), append(points, c.e)
 	}
 	if len(points) > 0 {
 		r = r.Add(s.group.VarTimeMultiMul(s.group.Zero(), scalars, points))
@@ -234,18 +236,17 @@ func (s *signing) checkShare(i int, z group.Scalar, share group.Point) bool {
 	return left.Equal(nonce.Add(key))
 }
 
-// decodeShares reads a member's z for each of its n signing ids.
-func (cs *ciphersuite) decodeShares(b []byte, n int) ([]group.Scalar, error) {
+// decodeShares reads a member's z for each of its n signing ids and appends them.
+func (cs *ciphersuite) decodeShares(out []group.Scalar, b []byte, n int) ([]group.Scalar, error) {
 	if len(b) != n*group.ScalarSize {
 		return nil, tss.MalformedBecause("signature shares have a wrong length")
 	}
-	out := make([]group.Scalar, n)
-	for i := range out {
+	for i := range n {
 		z, err := cs.group.DecodeScalar(b[i*group.ScalarSize : (i+1)*group.ScalarSize])
 		if err != nil {
 			return nil, tss.MalformedBecause("a signature share is not a scalar")
 		}
-		out[i] = z
+		out = append(out, z)
 	}
 	return out, nil
 }

@@ -48,7 +48,7 @@ func deal(t testing.TB, suite *ciphersuite, ids ...uint16) *dealt {
 			t.Fatal(err)
 		}
 		d.nonces = append(d.nonces, n)
-		d.commitments = append(d.commitments, n.commitments(ids[i:i+1])...)
+		d.commitments = append(d.commitments, n.appendCommitments(nil, ids[i:i+1])...)
 	}
 	return d
 }
@@ -176,7 +176,7 @@ func TestMutations(t *testing.T) {
 			both := append(slices.Clone(d.commitments[0].encoded), d.commitments[1].encoded...)
 			for range n {
 				m := mutate(rng, both)
-				c, err := suite.decodeCommitments(ids, m)
+				c, err := suite.decodeCommitments(nil, ids, m)
 				var v *tss.Verdict
 				if err != nil {
 					if !errors.As(err, &v) {
@@ -207,7 +207,7 @@ func TestMutations(t *testing.T) {
 				t.Fatal("the true shares fail")
 			}
 			for range n {
-				z, err := suite.decodeShares(mutate(rng, shares[1].Bytes()), 1)
+				z, err := suite.decodeShares(nil, mutate(rng, shares[1].Bytes()), 1)
 				if err != nil {
 					continue
 				}

@@ -50,16 +50,14 @@ func Sign(ctx context.Context, s *tss.Session, req Request) (signature []byte, e
 	if err != nil {
 		return nil, err
 	}
-	commitments := own.commitments(r.ids)
+	commitments := own.appendCommitments(make([]commitment, 0, len(p.Signers)), r.ids)
 	for i, m := range s.Members() {
 		if m == s.Me() {
 			continue
 		}
-		c, err := r.suite.decodeCommitments(s.SigningIDs(m), bodies[i])
-		if err != nil {
+		if commitments, err = r.suite.decodeCommitments(commitments, s.SigningIDs(m), bodies[i]); err != nil {
 			return nil, s.Blame(ctx)
 		}
-		commitments = append(commitments, c...)
 	}
 
 	// Round 2: signature shares.
@@ -120,13 +118,11 @@ func (r *run) finish(ctx context.Context, commitments []commitment, n *nonces, b
 	if err != nil {
 		return nil, err
 	}
-	var shares []group.Scalar
+	shares := make([]group.Scalar, 0, len(commitments))
 	for i, m := range s.Members() {
-		z, err := r.suite.decodeShares(bodies[i], len(s.SigningIDs(m)))
-		if err != nil {
+		if shares, err = r.suite.decodeShares(shares, bodies[i], len(s.SigningIDs(m))); err != nil {
 			return nil, s.Blame(ctx)
 		}
-		shares = append(shares, z...)
 	}
 	signature, ok := signing.aggregate(shares)
 	if !ok {
@@ -137,7 +133,7 @@ func (r *run) finish(ctx context.Context, commitments []commitment, n *nonces, b
 
 func (r *run) judgeInteractive(from, _ tss.Member, m tss.Messages) error {
 	if b := m.Broadcast(1); b != nil {
-		if _, err := r.suite.decodeCommitments(r.session.SigningIDs(from), b); err != nil {
+		if _, err := r.suite.decodeCommitments(nil, r.session.SigningIDs(from), b); err != nil {
 			return err
 		}
 	}
@@ -152,7 +148,7 @@ func (r *run) judgeShares(from tss.Member, body []byte) error {
 	}
 	ids := r.session.SigningIDs(from)
 	cut := len(body) - hash.Size
-	shares, err := r.suite.decodeShares(body[:cut], len(ids))
+	shares, err := r.suite.decodeShares(nil, body[:cut], len(ids))
 	if err != nil {
 		return err
 	}

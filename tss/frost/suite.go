@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/sha512"
+	"slices"
 
 	"gitlab.com/yawning/secp256k1-voi/secec/bitcoin"
 
@@ -16,11 +17,28 @@ type ciphersuite struct {
 	group     group.Group
 	context   string
 	xOnly     bool                                                     // BIP-340: keys and nonces have even y
-	scalar    func(context, tag string, parts ...[]byte) group.Scalar  // H1, H3
-	digest    func(context, tag string, parts ...[]byte) []byte        // H4, H5
 	challenge func(r, public group.Point, message []byte) group.Scalar // H2
 	encode    func(r group.Point, z group.Scalar) []byte               // the signature
 	verify    func(public group.Point, message, signature []byte) bool // by other code than this package's
+}
+
+// scalar is H1 and H3, the hashes to a scalar, of a || b.
+func (cs *ciphersuite) scalar(tag string, a, b []byte) group.Scalar {
+	if cs.group == group.Secp256k1 {
+		return hashToField(cs.context, tag, a, b)
+	}
+	d := sha512Of(cs.context, tag, a, b)
+	return cs.group.ReduceLittle(d[:])
+}
+
+// appendDigest appends H4 or H5 of m.
+func (cs *ciphersuite) appendDigest(out []byte, tag string, m []byte) []byte {
+	if cs.group == group.Secp256k1 {
+		d := sha256.Sum256(slices.Concat([]byte(cs.context+tag), m))
+		return append(out, d[:]...)
+	}
+	d := sha512Of(cs.context, tag, m, nil)
+	return append(out, d[:]...)
 }
 
 // suiteOf returns the suite of a key. DKG and decoding let no other suite pass.
@@ -39,13 +57,10 @@ func suiteOf(s tss.Suite) *ciphersuite {
 var ed25519SHA512 = ciphersuite{
 	group:   group.Edwards25519,
 	context: "FROST-ED25519-SHA512-v1",
-	scalar: func(context, tag string, parts ...[]byte) group.Scalar {
-		return group.Edwards25519.ReduceLittle(sha512Of(context+tag, parts))
-	},
-	digest: func(context, tag string, parts ...[]byte) []byte { return sha512Of(context+tag, parts) },
 	challenge: func(r, public group.Point, message []byte) group.Scalar {
 		// Without context, as RFC 8032 has it.
-		return group.Edwards25519.ReduceLittle(sha512Of("", [][]byte{r.Bytes(), public.Bytes(), message}))
+		d := sha512Of("", "", public.AppendBytes(r.Bytes()), message)
+		return group.Edwards25519.ReduceLittle(d[:])
 	},
 	encode: func(r group.Point, z group.Scalar) []byte { return z.AppendBytes(r.Bytes()) },
 	verify: func(public group.Point, message, signature []byte) bool {
@@ -53,13 +68,10 @@ var ed25519SHA512 = ciphersuite{
 	},
 }
 
-func sha512Of(prefix string, parts [][]byte) []byte {
-	h := sha512.New()
-	h.Write([]byte(prefix))
-	for _, p := range parts {
-		h.Write(p)
-	}
-	return h.Sum(nil)
+func sha512Of(context, tag string, a, b []byte) [sha512.Size]byte {
+	var stack [512]byte // longer inputs spill
+	in := append(append(stack[:0], context...), tag...)
+	return sha512.Sum512(append(append(in, a...), b...))
 }
 
 // bip340 is FROST(secp256k1, SHA-256) of RFC 9591 §6.5 with the challenge and the
@@ -68,8 +80,6 @@ var bip340 = ciphersuite{
 	group:   group.Secp256k1,
 	context: "FROST-secp256k1-SHA256-TR-v1",
 	xOnly:   true,
-	scalar:  hashToField,
-	digest:  func(context, tag string, parts ...[]byte) []byte { return sha256Of(context+tag, parts) },
 	challenge: func(r, public group.Point, message []byte) group.Scalar {
 		return group.Secp256k1.ReduceBig(taggedHash("BIP0340/challenge", r.XOnly(), public.XOnly(), message))
 	},
@@ -78,15 +88,6 @@ var bip340 = ciphersuite{
 		k, err := bitcoin.NewSchnorrPublicKey(public.XOnly())
 		return err == nil && k.Verify(message, signature)
 	},
-}
-
-func sha256Of(prefix string, parts [][]byte) []byte {
-	h := sha256.New()
-	h.Write([]byte(prefix))
-	for _, p := range parts {
-		h.Write(p)
-	}
-	return h.Sum(nil)
 }
 
 // taggedHash is BIP-340's.
@@ -101,34 +102,24 @@ func taggedHash(tag string, parts ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
-// hashToField is hash_to_field of RFC 9380 §5.2 for one element with L = 48 and
-// expand_message_xmd (§5.3.1) over SHA-256, DST = context || tag.
-func hashToField(context, tag string, parts ...[]byte) group.Scalar {
+// hashToField is hash_to_field of RFC 9380 §5.2 of a || b for one element with
+// L = 48 and expand_message_xmd (§5.3.1) over SHA-256, DST = context || tag.
+func hashToField(context, tag string, a, b []byte) group.Scalar {
 	const length = 48 // so two blocks
-	dst := context + tag
-	suffix := append([]byte(dst), byte(len(dst)))
-
-	h := sha256.New()
-	var pad [sha256.BlockSize]byte
-	h.Write(pad[:])
-	for _, p := range parts {
-		h.Write(p)
+	var stack [768]byte
+	suffix := func(in []byte) []byte {
+		in = append(append(in, context...), tag...)
+		return append(in, byte(len(context)+len(tag)))
 	}
-	h.Write([]byte{0, length, 0})
-	h.Write(suffix)
-	b0 := h.Sum(nil)
-
-	h.Reset()
-	h.Write(b0)
-	h.Write([]byte{1})
-	h.Write(suffix)
-	out := h.Sum(nil)
+	in := append(append(stack[:sha256.BlockSize], a...), b...) // after a block of zeros
+	b0 := sha256.Sum256(suffix(append(in, 0, length, 0)))
+	b1 := sha256.Sum256(suffix(append(append(stack[:0], b0[:]...), 1)))
 	for i := range b0 {
-		b0[i] ^= out[i]
+		b0[i] ^= b1[i]
 	}
-	h.Reset()
-	h.Write(b0)
-	h.Write([]byte{2})
-	h.Write(suffix)
-	return group.Secp256k1.ReduceBig(h.Sum(out)[:length])
+	b2 := sha256.Sum256(suffix(append(append(stack[:0], b0[:]...), 2)))
+	var out [2 * sha256.Size]byte
+	copy(out[:], b1[:])
+	copy(out[sha256.Size:], b2[:])
+	return group.Secp256k1.ReduceBig(out[:length])
 }

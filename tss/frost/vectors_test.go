@@ -19,7 +19,7 @@ var rfcSecp256k1 = func() ciphersuite {
 	cs := bip340
 	cs.context, cs.xOnly = context, false
 	cs.challenge = func(r, public group.Point, message []byte) group.Scalar {
-		return hashToField(context, "chal", r.Bytes(), public.Bytes(), message)
+		return hashToField(context, "chal", public.AppendBytes(r.Bytes()), message)
 	}
 	cs.encode = func(r group.Point, z group.Scalar) []byte { return z.AppendBytes(r.Bytes()) }
 	cs.verify = func(public group.Point, message, sig []byte) bool {
@@ -224,7 +224,7 @@ func TestVectors(t *testing.T) {
 				equalHex(t, "hiding nonce", pairs[i].d[0].Bytes(), s.hidingNonce)
 				equalHex(t, "binding nonce", pairs[i].e[0].Bytes(), s.bindingNonce)
 				equalHex(t, "commitments", pairs[i].public, s.d+s.e)
-				c, err := v.suite.decodeCommitments([]uint16{s.id}, pairs[i].public)
+				c, err := v.suite.decodeCommitments(nil, []uint16{s.id}, pairs[i].public)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -178,7 +178,12 @@ func (s Scalar) Bytes() []byte {
 }
 
 // AppendBytes appends the 32-byte encoding to b.
-func (s Scalar) AppendBytes(b []byte) []byte { return append(b, s.Bytes()...) }
+func (s Scalar) AppendBytes(b []byte) []byte {
+	if s.group == Secp256k1 {
+		return append(b, s.k.Bytes()...)
+	}
+	return append(b, s.e.Bytes()...)
+}
 
 func same(a, b Group) {
 	if a != b || a == 0 {

@@ -77,18 +77,18 @@ func (p Point) Group() Group { return p.group }
 
 // Bytes returns the encoding, PointSize bytes. The identity of secp256k1 has
 // none and becomes zero bytes, which no decoder accepts.
-func (p Point) Bytes() []byte {
-	if p.group == Edwards25519 {
-		return p.e.Bytes()
-	}
-	if p.IsIdentity() {
-		return make([]byte, 33)
-	}
-	return p.k.CompressedBytes()
-}
+func (p Point) Bytes() []byte { return p.AppendBytes(nil) }
 
 // AppendBytes appends the encoding to b.
-func (p Point) AppendBytes(b []byte) []byte { return append(b, p.Bytes()...) }
+func (p Point) AppendBytes(b []byte) []byte {
+	switch {
+	case p.group == Edwards25519:
+		return append(b, p.e.Bytes()...)
+	case p.IsIdentity():
+		return append(b, make([]byte, 33)...)
+	}
+	return append(b, p.k.CompressedBytes()...)
+}
 
 // Add returns p + o.
 func (p Point) Add(o Point) Point {
