@@ -59,7 +59,7 @@ func (s *Session) equivocation(m Member) *Fault {
 	if second == nil {
 		return nil
 	}
-	return s.fault(m, int(second.round), Equivocated, "two different messages for one place")
+	return s.fault(m, int(second.round), Equivocated, twoMessages)
 }
 
 // Blame judges everyone's messages so far, after a check over all of them failed,
@@ -176,17 +176,17 @@ func (s *Session) convict(m, to Member, messages []*received, depth int) (*Fault
 	seen := make(map[slot]*received, len(messages))
 	for _, r := range messages {
 		if first := seen[r.slot()]; first != nil && !bytes.Equal(first.Message, r.Message) {
-			return s.fault(m, int(r.round), Equivocated, "two different messages for one place"), nil
+			return s.fault(m, int(r.round), Equivocated, twoMessages), nil
 		}
 		seen[r.slot()] = r
 		if r.kind == kindBroadcast && m != s.me {
 			if mine := s.box.get(r.slot()); mine != nil && !bytes.Equal(mine.Message, r.Message) {
 				s.box.put(r) // keep it: both together are the proof
-				return s.fault(m, int(r.round), Equivocated, "two different messages for one place"), nil
+				return s.fault(m, int(r.round), Equivocated, twoMessages), nil
 			}
 		}
 		if r.round != roundAbort && r.round != roundShow && len(r.body) != s.size(int(r.round), r.kind, m, to) {
-			return s.fault(m, int(r.round), Malformed, "body has a wrong length"), nil
+			return s.fault(m, int(r.round), Malformed, wrongLength), nil
 		}
 		if !s.echoed(int(r.round)) && r.echo != (hash.Digest{}) {
 			return s.fault(m, int(r.round), Malformed, echoSet), nil
@@ -219,6 +219,10 @@ func (s *Session) convict(m, to Member, messages []*received, depth int) (*Fault
 	}
 	return nil, undecided
 }
+
+const twoMessages = "two different messages for one place"
+
+const otherEcho = "its echo or value isn't that of the messages it received"
 
 const echoSet = "an echo is set where the round has none"
 
@@ -342,11 +346,11 @@ func (s *Session) inspect(m Member, show *received, round int) *Fault {
 	for _, r := range shown {
 		if mine := s.box.get(r.slot()); r.from != s.me && mine != nil && !bytes.Equal(mine.Message, r.Message) {
 			s.box.put(r) // keep it: both together are the proof
-			return s.fault(r.from, round, Equivocated, "two different messages for one place")
+			return s.fault(r.from, round, Equivocated, twoMessages)
 		}
 	}
 	if s.differs(m, round) {
-		return s.fault(m, round+1, Invalid, "its echo or value isn't that of the messages it received")
+		return s.fault(m, round+1, Invalid, otherEcho)
 	}
 	return nil
 }
@@ -419,7 +423,7 @@ func (s *Session) convictShow(m Member, show *received, seen map[slot]*received)
 	echo := s.echoOf(round, bodies)
 	for _, kind := range []uint8{kindBroadcast, kindPrivate} {
 		if next := seen[slot{uint8(round + 1), kind, m}]; next != nil && next.echo != echo {
-			return s.fault(m, round+1, Invalid, "its echo or value isn't that of the messages it received")
+			return s.fault(m, round+1, Invalid, otherEcho)
 		}
 	}
 	return nil

@@ -102,7 +102,7 @@ func (s *Session) collect(ctx context.Context, r Round, number uint8) (bodies, p
 		got := s.box.get(slot{number, kind, m})
 		switch {
 		case len(got.body) != s.size(int(number), kind, m, s.me):
-			faults = faults.with(s.fault(m, int(number), Malformed, "body has a wrong length"))
+			faults = faults.with(s.fault(m, int(number), Malformed, wrongLength))
 		case got.echo != s.echo && !s.echoed(int(number)):
 			faults = faults.with(s.fault(m, int(number), Malformed, echoSet))
 		case got.echo != s.echo:
@@ -197,12 +197,22 @@ func (s *Session) await(ctx context.Context, round int, missing func() []Member)
 	}
 }
 
+const wrongLength = "body has a wrong length"
+
+// absence is the error of a deadline: who is missing, and who is guilty all the same.
 func (s *Session) absence(ctx context.Context, round int, absent []Member) error {
-	slices.Sort(absent)
 	var faults Faults
-	for _, m := range slices.Compact(absent) {
-		f := s.fault(m, round, Absent, "")
-		faults = append(faults, f)
+	for _, seat := range s.seats { // who did send, but wrongly, is named all the same
+		for _, kind := range []uint8{kindBroadcast, kindPrivate} {
+			r := s.box.get(slot{uint8(round), kind, seat.Number})
+			if want := s.size(round, kind, seat.Number, s.me); r != nil && want >= 0 && len(r.body) != want {
+				faults = faults.with(s.fault(seat.Number, round, Malformed, wrongLength))
+			}
+		}
 	}
-	return fmt.Errorf("%w: %w", context.Cause(ctx), faults)
+	slices.Sort(absent)
+	for _, m := range slices.Compact(absent) {
+		faults = faults.with(s.fault(m, round, Absent, ""))
+	}
+	return fmt.Errorf("%w: %w", context.Cause(ctx), faults.sort())
 }

@@ -573,3 +573,29 @@ func TestCertificate(t *testing.T) {
 		}
 	})
 }
+
+// One member is silent, another sends rubbish: the deadline's error names both, and
+// only the second as guilty.
+func TestSilentAndMalformed(t *testing.T) {
+	bubble(t, "both", func(t *testing.T) {
+		c := tsstest.NewCluster(t, 1, 2, tsstest.Single(4)...)
+		c.Net.Tamper = func(from, _ tss.IdentityKey, m tsstest.Message) []tsstest.Message {
+			switch {
+			case from == c.Identities[1].Public() && m.Round() == 1:
+				return nil
+			case from == c.Identities[2].Public() && m.Round() == 1:
+				m = m.With(m.Body()[1:])
+			}
+			return []tsstest.Message{m}
+		}
+		for i, r := range c.TryKeygen(within(t, time.Second), tss.SuiteBIP340) {
+			if i == 1 || i == 2 {
+				continue
+			}
+			var fs tss.Faults
+			if !errors.As(r.Err, &fs) || len(fs) != 2 || fs[0].Party != 3 || fs[0].Kind != tss.Malformed || fs[1].Party != 2 || fs[1].Kind != tss.Absent {
+				t.Errorf("node %d: %v", i, r.Err)
+			}
+		}
+	})
+}
