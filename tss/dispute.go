@@ -360,11 +360,10 @@ func (s *Session) questioned(m Member, show *received) *Fault {
 	if s.inquire == nil {
 		return nil
 	}
-	_, exhibit, _, err := s.readShow(m, show)
-	if err != nil {
-		return nil // inspect says so
+	if _, exhibit, _, err := s.readShow(m, show); err == nil {
+		return s.inquire(m, exhibit)
 	}
-	return s.inquire(m, exhibit)
+	return nil // inspect says what is wrong with it
 }
 
 // readShow opens what m shows: its round, its exhibit, and the broadcasts of all

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -115,8 +116,8 @@ func TestDecodeScalarRefuses(t *testing.T) {
 		if _, err := g.DecodeScalar(encode(g, last)); err != nil {
 			t.Errorf("%s: q-1 refused: %v", g, err)
 		}
-		max := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 256), big.NewInt(1))
-		for _, v := range []*big.Int{q, new(big.Int).Add(q, big.NewInt(1)), new(big.Int).Add(q, big.NewInt(77)), max} {
+		all := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 256), big.NewInt(1))
+		for _, v := range []*big.Int{q, new(big.Int).Add(q, big.NewInt(1)), new(big.Int).Add(q, big.NewInt(77)), all} {
 			if _, err := g.DecodeScalar(encode(g, v)); err == nil {
 				t.Errorf("%s: %x accepted", g, v)
 			}
@@ -289,7 +290,7 @@ func TestScalarsDontPrint(t *testing.T) {
 
 type failing struct{}
 
-func (failing) Read([]byte) (int, error) { return 0, fmt.Errorf("broken") }
+func (failing) Read([]byte) (int, error) { return 0, errors.New("broken") }
 
 // Attack A49: a random source that fails stops everything.
 func TestRandomFails(t *testing.T) {

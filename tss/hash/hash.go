@@ -58,12 +58,11 @@ func Expand(tag string, n int, parts ...[]byte) []byte {
 	return Stretch(Sum(tag, parts...), n)
 }
 
-// U16, U32 and U64 are the big-endian fixed-width integers of the
-// specification, as parts of a hash.
+// U16 is a big-endian integer of two bytes, as a part of a hash.
 func U16(v uint16) []byte { return binary.BigEndian.AppendUint16(nil, v) }
 
-// U32 is the four-byte form; see U16.
+// U32 is a big-endian integer of four bytes.
 func U32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
 
-// U64 is the eight-byte form; see U16.
+// U64 is a big-endian integer of eight bytes.
 func U64(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }

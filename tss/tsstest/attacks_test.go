@@ -131,13 +131,13 @@ var (
 )
 
 // accusation is the body of an abort that accuses a member with the messages.
-func accusation(accused, victim tss.Member, evidence ...tss.Envelope) []byte {
+func accusation(accused, victim tss.Member, evidence ...[]byte) []byte {
 	b := append([]byte{1}, hash.U16(uint16(accused))...)
 	b = append(b, hash.U16(uint16(victim))...)
 	b = append(b, hash.U16(uint16(len(evidence)))...)
-	for _, e := range evidence {
-		b = append(append(b, hash.U64(uint64(len(e.Message)))...), e.Message...)
-		b = append(b, e.Signature...)
+	for _, m := range evidence {
+		b = append(append(b, hash.U64(uint64(len(m)))...), m...)
+		b = append(b, make([]byte, 64)...)
 	}
 	return b
 }
@@ -236,6 +236,9 @@ func dkgCheats(suite tss.Suite, threshold int) []cheat {
 
 		// Outside the rounds.
 		{name: "accusation without evidence", attackNumber: "A11", tamper: one(2, false, and(control(roundAbort, accusation(3, 2)))), kinds: wrong},
+		{name: "accusation with a forged message", attackNumber: "A11", tamper: one(2, false, and(func(m tsstest.Message) tsstest.Message {
+			return control(roundAbort, accusation(3, 2, m.Sender(3).With(nil)))(m)
+		})), kinds: wrong},
 		{name: "accusation of nobody", tamper: one(2, false, and(control(roundAbort, accusation(9, 2)))), kinds: wrong},
 		{name: "accusation of itself", tamper: one(2, false, and(control(roundAbort, accusation(2, 2)))), kinds: wrong},
 		{name: "accusation that doesn't decode", tamper: one(2, false, and(control(roundAbort, []byte{9, 9}))), kinds: bad},
@@ -279,10 +282,10 @@ func dkgCheats(suite tss.Suite, threshold int) []cheat {
 // which is made under another setting or number, or altered before it is committed
 // to.
 func cheatDealing(ctx context.Context, s *tss.Session, st dkg.Setting, as tss.Member, alter func([]byte) []byte) error {
-	real := dkg.Setting{Suite: st.Suite, Session: s.ID(), Threshold: s.Proposal().Threshold}
+	agreed := dkg.Setting{Suite: st.Suite, Session: s.ID(), Threshold: s.Proposal().Threshold}
 	s.Start([]tss.Round{
 		{Broadcast: hash.Size},
-		{Broadcast: real.RevealSize(), Private: group.ScalarSize},
+		{Broadcast: agreed.RevealSize(), Private: group.ScalarSize},
 		{Broadcast: tss.StatementSize, NoEcho: true},
 	}, func(_, _ tss.Member, _ tss.Messages) error { return nil })
 	d, err := dkg.Deal(st, as, s.Rand())

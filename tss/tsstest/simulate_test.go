@@ -10,6 +10,7 @@ import (
 	"hash"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -38,7 +39,7 @@ func TestSimulate(t *testing.T) {
 	total := make(map[string]int)
 	t.Run("seeds", func(t *testing.T) {
 		for chunk := range chunks {
-			t.Run(fmt.Sprint(chunk), func(t *testing.T) {
+			t.Run(strconv.Itoa(chunk), func(t *testing.T) {
 				t.Parallel()
 				for seed := chunk; seed < n; seed += chunks {
 					var first, second *simulation

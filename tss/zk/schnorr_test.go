@@ -26,7 +26,7 @@ func (constant) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func prove(t *testing.T, g group.Group, n int, c zk.Context) (*vss.Polynomial, vss.Commitment, *zk.Schnorr) {
+func prove(t *testing.T, g group.Group, n int, c zk.Context) (vss.Commitment, *zk.Schnorr) {
 	t.Helper()
 	f, err := vss.NewPolynomial(g, n, &stream{uint64(n) << 8})
 	if err != nil {
@@ -37,7 +37,7 @@ func prove(t *testing.T, g group.Group, n int, c zk.Context) (*vss.Polynomial, v
 	if err != nil {
 		t.Fatal(err)
 	}
-	return f, a, p
+	return a, p
 }
 
 func valid(c zk.Context, a vss.Commitment, p *zk.Schnorr, g group.Group) (single, batch bool) {
@@ -53,7 +53,7 @@ func TestSchnorr(t *testing.T) {
 	for _, g := range []group.Group{group.Secp256k1, group.Edwards25519} {
 		for n := 1; n <= 3; n++ {
 			c := zk.Context{Tag: "t", Session: hash.Sum("s"), Member: 2}
-			_, a, p := prove(t, g, n, c)
+			a, p := prove(t, g, n, c)
 			if one, all := valid(c, a, p, g); !one || !all {
 				t.Fatalf("%s: right proof of %d refused: %v %v", g, n, one, all)
 			}
@@ -68,12 +68,14 @@ func TestSchnorr(t *testing.T) {
 				"other member": func() (zk.Context, vss.Commitment, *zk.Schnorr) {
 					return zk.Context{Tag: "t", Session: c.Session, Member: 3}, a, p
 				},
-				"no proof":     func() (zk.Context, vss.Commitment, *zk.Schnorr) { return c, a, &zk.Schnorr{} },
-				"no statement": func() (zk.Context, vss.Commitment, *zk.Schnorr) { return c, nil, &zk.Schnorr{} },
-				"one too few":  func() (zk.Context, vss.Commitment, *zk.Schnorr) { return c, a, &zk.Schnorr{K: p.K[:n-1], Z: p.Z[:n-1]} },
+				"no proof":    func() (zk.Context, vss.Commitment, *zk.Schnorr) { return c, a, &zk.Schnorr{} },
+				"one too few": func() (zk.Context, vss.Commitment, *zk.Schnorr) { return c, a, &zk.Schnorr{K: p.K[:n-1], Z: p.Z[:n-1]} },
 				"one too many": func() (zk.Context, vss.Commitment, *zk.Schnorr) {
 					return c, a, &zk.Schnorr{K: append(p.K[:n:n], p.K[0]), Z: append(p.Z[:n:n], p.Z[0])}
 				},
+			}
+			if (&zk.Schnorr{}).Verify(c, nil) {
+				t.Error("a proof of nothing is valid")
 			}
 			for i := range n {
 				cheats["other statement"] = func() (zk.Context, vss.Commitment, *zk.Schnorr) {
@@ -117,8 +119,8 @@ func TestBatchWeights(t *testing.T) {
 	t.Parallel()
 	g := group.Edwards25519
 	c1, c2 := zk.Context{Tag: "t", Member: 1}, zk.Context{Tag: "t", Member: 2}
-	_, a1, p1 := prove(t, g, 2, c1)
-	_, a2, p2 := prove(t, g, 2, c2)
+	a1, p1 := prove(t, g, 2, c1)
+	a2, p2 := prove(t, g, 2, c2)
 	p1.Z[0], p2.Z[0] = p1.Z[0].Add(g.Uint(5)), p2.Z[0].Sub(g.Uint(5))
 	b := zk.NewBatch(g, 4, &stream{5})
 	b.Add(c1, a1, p1)
