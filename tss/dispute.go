@@ -27,31 +27,50 @@ func (s *Session) control(ctx context.Context) error {
 			faults = append(faults, f)
 		}
 	}
-	for _, seat := range s.seats {
-		// Before Start there is nothing to judge by, and nothing to accuse of.
-		if a := s.box.get(slot{roundAbort, kindBroadcast, seat.Number}); a != nil && s.judge != nil && !s.heard[seat.Number] {
-			found, undecided := s.hear(a, 0)
-			if !undecided {
-				if s.heard == nil {
-					s.heard = make(map[Member]bool)
-				}
-				s.heard[seat.Number] = true
-			}
-			for _, f := range found {
-				faults = faults.with(f)
-			}
-		}
+	for _, f := range s.hearAll() {
+		faults = faults.with(f)
 	}
 	if len(faults) > 0 {
 		return s.accuse(ctx, faults)
 	}
 	for _, seat := range s.seats {
-		show := s.box.get(slot{roundShow, kindBroadcast, seat.Number})
-		if show != nil && len(show.body) > 0 && int(show.body[0]) < s.next {
-			return s.dispute(ctx, int(show.body[0]))
+		if show := s.box.get(slot{roundShow, kindBroadcast, seat.Number}); show != nil && s.judge != nil {
+			opened, err := s.readShow(seat.Number, show)
+			if err != nil {
+				return s.accuse(ctx, Faults{s.malformedShow(seat.Number, show)})
+			}
+			if f := s.conflict(opened); f != nil {
+				return s.accuse(ctx, Faults{f})
+			}
+			if s.grounded(opened) {
+				return s.dispute(ctx, opened.round)
+			}
 		}
 	}
 	return nil
+}
+
+// hearAll decides the accusations that came, each sender's once; what can't be
+// decided yet is tried again in the next round.
+func (s *Session) hearAll() (faults Faults) {
+	for _, seat := range s.seats {
+		a := s.box.get(slot{roundAbort, kindBroadcast, seat.Number})
+		// Before Start there is nothing to judge by, and nothing to accuse of.
+		if a == nil || s.judge == nil || s.heard[seat.Number] > s.next {
+			continue
+		}
+		found, undecided := s.hear(a, 0)
+		if s.heard == nil {
+			s.heard = make(map[Member]int)
+		}
+		if s.heard[seat.Number] = s.next + 1; !undecided {
+			s.heard[seat.Number] = maxRounds + 2 // past every round
+		}
+		for _, f := range found {
+			faults = faults.with(f)
+		}
+	}
+	return faults
 }
 
 func (s *Session) equivocation(m Member) *Fault {
@@ -59,7 +78,17 @@ func (s *Session) equivocation(m Member) *Fault {
 	if second == nil {
 		return nil
 	}
-	return s.fault(m, int(second.round), Equivocated, twoMessages)
+	first := s.box.get(second.slot())
+	return s.fault(m, int(second.round), Equivocated, twoMessages).by(s.me, first, second)
+}
+
+// by adds the messages that prove the fault, and to whom they were sent.
+func (f *Fault) by(victim Member, proof ...*received) *Fault {
+	f.victim = victim
+	for _, r := range proof {
+		f.Evidence = append(f.Evidence, r.Envelope)
+	}
+	return f
 }
 
 // Blame judges everyone's messages so far, after a check over all of them failed,
@@ -93,11 +122,8 @@ func (s *Session) accuse(ctx context.Context, faults Faults) error {
 		if !slices.Contains(s.Members(), f.Party) {
 			continue // a coordinator: its evidence is the request it signed
 		}
-		if f.Evidence == nil {
-			f.victim = s.me
-			for _, r := range s.box.all(f.Party) {
-				f.Evidence = append(f.Evidence, r.Envelope)
-			}
+		if len(f.Evidence) == 0 {
+			continue // everyone sees it without being told
 		}
 		body[0]++
 		body = binary.BigEndian.AppendUint16(body, uint16(f.Party))
@@ -122,29 +148,24 @@ func (s *Session) hear(abort *received, depth int) (faults Faults, undecided boo
 		accused, victim := Member(r.U16()), Member(r.U16())
 		envelopes, err := readEnvelopes(r)
 		if err != nil {
-			return Faults{s.fault(accuser, roundAbort, Malformed, "accusation doesn't decode")}, false
+			return Faults{s.fault(accuser, roundAbort, Malformed, "accusation doesn't decode").by(s.me, abort)}, false
 		}
 		evidence, ok := s.admit(accused, accuser, victim, envelopes)
 		if !ok {
-			return Faults{s.fault(accuser, roundAbort, Invalid, "evidence isn't the accused's")}, false
+			return Faults{s.fault(accuser, roundAbort, Invalid, "evidence isn't the accused's").by(s.me, abort)}, false
 		}
 		f, err := s.convict(accused, victim, evidence, depth)
 		switch {
 		case f != nil:
-			// The proof travels on: others may not have heard this accuser.
-			f.victim, f.Evidence = victim, envelopes
-			if second := s.box.secondOf(accused); second != nil && f.Kind == Equivocated {
-				f.Evidence = append(f.Evidence, second.Envelope)
-			}
-			faults = append(faults, f)
+			faults = append(faults, f) // with its proof, for those who didn't hear this accuser
 		case errors.Is(err, ErrUndecided):
 			undecided = true
 		default:
-			return Faults{s.fault(accuser, roundAbort, Invalid, "accusation isn't proved")}, false
+			return Faults{s.fault(accuser, roundAbort, Invalid, "accusation isn't proved").by(s.me, abort)}, false
 		}
 	}
 	if r.Close() != nil {
-		return Faults{s.fault(accuser, roundAbort, Malformed, "accusation doesn't decode")}, false
+		return Faults{s.fault(accuser, roundAbort, Malformed, "accusation doesn't decode").by(s.me, abort)}, false
 	}
 	return faults, undecided
 }
@@ -171,53 +192,67 @@ func (s *Session) admit(accused, accuser, victim Member, envelopes []Envelope) (
 	return out, true
 }
 
-// convict judges what member m sent member to.
+// convict judges what member m sent member to. Its verdict is the same for all
+// honest members, or ErrUndecided: whoever makes a true accusation is believed.
 func (s *Session) convict(m, to Member, messages []*received, depth int) (*Fault, error) {
 	seen := make(map[slot]*received, len(messages))
+	rounds := make([]*received, 0, len(messages))
 	for _, r := range messages {
 		if first := seen[r.slot()]; first != nil && !bytes.Equal(first.Message, r.Message) {
-			return s.fault(m, int(r.round), Equivocated, twoMessages), nil
+			return s.fault(m, int(r.round), Equivocated, twoMessages).by(to, first, r), nil
 		}
 		seen[r.slot()] = r
 		if r.kind == kindBroadcast && m != s.me {
 			if mine := s.box.get(r.slot()); mine != nil && !bytes.Equal(mine.Message, r.Message) {
-				s.box.put(r) // keep it: both together are the proof
-				return s.fault(m, int(r.round), Equivocated, twoMessages), nil
+				return s.fault(m, int(r.round), Equivocated, twoMessages).by(to, mine, r), nil
 			}
 		}
-		if r.round != roundAbort && r.round != roundShow && len(r.body) != s.size(int(r.round), r.kind, m, to) {
-			return s.fault(m, int(r.round), Malformed, wrongLength), nil
+		if r.round >= roundShow {
+			continue
+		}
+		if len(r.body) != s.size(int(r.round), r.kind, m, to) {
+			return s.fault(m, int(r.round), Malformed, wrongLength).by(to, r), nil
 		}
 		if !s.echoed(int(r.round)) && r.echo != (hash.Digest{}) {
-			return s.fault(m, int(r.round), Malformed, echoSet), nil
+			return s.fault(m, int(r.round), Malformed, echoSet).by(to, r), nil
 		}
+		rounds = append(rounds, r)
 	}
 	if show := seen[slot{roundShow, kindBroadcast, m}]; show != nil {
-		if f := s.convictShow(m, show, seen); f != nil {
+		if f := s.convictShow(m, to, show, seen); f != nil {
 			return f, nil
 		}
 	}
 	var undecided error
-	if abort := seen[slot{roundAbort, kindBroadcast, m}]; abort != nil && depth == 0 {
+	if abort := seen[slot{roundAbort, kindBroadcast, m}]; abort != nil {
+		if depth > 0 {
+			return nil, ErrUndecided // accusations of accusations end here
+		}
 		faults, pending := s.hear(abort, depth+1)
 		for _, f := range faults {
 			if f.Party == m {
-				return f, nil
+				return f.only(to, abort), nil
 			}
 		}
 		if pending {
 			undecided = ErrUndecided
 		}
 	}
-	err := s.judge(m, to, Messages{messages})
+	err := s.judge(m, to, Messages{rounds})
 	var v *Verdict
 	if errors.As(err, &v) {
-		return s.fault(m, lastRound(messages), v.Kind, v.Reason), nil
+		return s.fault(m, lastRound(rounds), v.Kind, v.Reason).by(to, rounds...), nil
 	}
 	if err != nil {
 		return nil, ErrUndecided
 	}
 	return nil, undecided
+}
+
+// only replaces the proof.
+func (f *Fault) only(victim Member, proof *received) *Fault {
+	f.Evidence = nil
+	return f.by(victim, proof)
 }
 
 const twoMessages = "two different messages for one place"
@@ -234,9 +269,7 @@ func (s *Session) echoed(round int) bool {
 func lastRound(messages []*received) int {
 	last := 0
 	for _, r := range messages {
-		if r.round < roundShow {
-			last = max(last, int(r.round))
-		}
+		last = max(last, int(r.round))
 	}
 	return last
 }
@@ -255,7 +288,15 @@ func (s *Session) dispute(ctx context.Context, round int) error {
 		}
 	}
 	body = appendEnvelopes(body, mine)
-	if len(body) > MaxMessage-headerSize {
+	var cause []Envelope // a message that others may not have, or not like this
+	for _, seat := range s.seats {
+		if r := s.differs(seat.Number, round); r != nil {
+			cause = []Envelope{r.Envelope}
+			break
+		}
+	}
+	body = appendEnvelopes(body, cause)
+	if len(body) > maxControlBody {
 		return ErrInconsistent
 	}
 	if err := s.send(ctx, s.others, s.message(roundShow, kindBroadcast, 0, hash.Digest{}, body)); err != nil {
@@ -296,133 +337,181 @@ func (s *Session) examine(round int) (faults Faults, exhibited *Fault) {
 		if f := s.equivocation(m); f != nil {
 			faults = faults.with(f)
 		}
-		if show := s.box.get(slot{roundShow, kindBroadcast, m}); show != nil {
-			if f := s.questioned(m, show); f != nil {
+		shown := s.box.get(slot{roundShow, kindBroadcast, m})
+		if shown == nil {
+			continue
+		}
+		show, err := s.readShow(m, shown)
+		if err != nil {
+			faults = faults.with(s.malformedShow(m, shown))
+			continue
+		}
+		if show.round != round {
+			continue // about something else: as good as none
+		}
+		if s.inquire != nil {
+			if f := s.inquire(m, show.exhibit); f != nil {
 				return nil, f
 			}
-			if f := s.inspect(m, show, round); f != nil {
-				faults = faults.with(f)
-			}
+		}
+		if f := s.inspect(m, shown, show); f != nil {
+			faults = faults.with(f)
 		}
 	}
-	if len(faults) > 0 {
-		return faults, nil
-	}
-	for _, seat := range s.seats {
-		if a := s.box.get(slot{roundAbort, kindBroadcast, seat.Number}); a != nil {
-			found, _ := s.hear(a, 0)
-			for _, f := range found {
-				faults = faults.with(f)
-			}
-		}
+	if len(faults) == 0 {
+		faults = s.hearAll()
 	}
 	return faults, nil
 }
 
-// differs reports whether a member's messages after a round carry another echo of
-// it than mine, or another value that all must agree on.
-func (s *Session) differs(m Member, round int) bool {
+// differs returns a message of a member after a round that carries another echo of
+// it than mine, or another value that all must agree on; else nil.
+func (s *Session) differs(m Member, round int) *received {
 	for _, kind := range []uint8{kindBroadcast, kindPrivate} {
 		r := s.box.get(slot{uint8(round + 1), kind, m})
 		if r == nil {
 			continue
 		}
-		if round >= 1 && r.echo != s.echoes[round-1] {
-			return true
+		if s.echoed(round+1) && r.echo != s.echoes[round-1] {
+			return r
 		}
 		if s.value != nil && round+1 == s.next && !bytes.HasSuffix(r.body, s.value) {
-			return true
+			return r
 		}
-	}
-	return false
-}
-
-// inspect compares what member m shows of a round with what I hold.
-func (s *Session) inspect(m Member, show *received, round int) *Fault {
-	shown, _, of, err := s.readShow(m, show)
-	if err != nil || of != round {
-		return s.fault(m, roundShow, Malformed, "what it shows of the round doesn't decode, or isn't signed")
-	}
-	for _, r := range shown {
-		if mine := s.box.get(r.slot()); r.from != s.me && mine != nil && !bytes.Equal(mine.Message, r.Message) {
-			s.box.put(r) // keep it: both together are the proof
-			return s.fault(r.from, round, Equivocated, twoMessages)
-		}
-	}
-	if s.differs(m, round) {
-		return s.fault(m, round+1, Invalid, otherEcho)
 	}
 	return nil
 }
 
-// questioned puts m's exhibit to the protocol's inquiry.
-func (s *Session) questioned(m Member, show *received) *Fault {
-	if s.inquire == nil {
-		return nil
+// conflict convicts a member of whom a show holds another broadcast than I do.
+func (s *Session) conflict(show *show) *Fault {
+	for _, r := range show.broadcasts {
+		if mine := s.box.get(r.slot()); r.from != s.me && mine != nil && !bytes.Equal(mine.Message, r.Message) {
+			return s.fault(r.from, int(r.round), Equivocated, twoMessages).by(s.me, mine, r)
+		}
 	}
-	if _, exhibit, _, err := s.readShow(m, show); err == nil {
-		return s.inquire(m, exhibit)
-	}
-	return nil // inspect says what is wrong with it
+	return nil
 }
 
-// readShow opens what m shows: its round, its exhibit, and the broadcasts of all
-// members but itself, each signed by its sender.
-func (s *Session) readShow(m Member, show *received) (shown []*received, exhibit []byte, round int, err error) {
-	r := NewReader(show.body)
-	round = int(r.U8())
-	exhibit = r.LP()
+// inspect compares what member m shows of a round with what I hold.
+func (s *Session) inspect(m Member, shown *received, show *show) *Fault {
+	if f := s.conflict(show); f != nil {
+		return f
+	}
+	if s.differs(m, show.round) == nil {
+		return nil
+	}
+	proof := []*received{shown}
+	for _, at := range []slot{
+		{uint8(show.round), kindBroadcast, m}, {uint8(show.round + 1), kindBroadcast, m}, {uint8(show.round + 1), kindPrivate, m},
+	} {
+		if r := s.box.get(at); r != nil && show.round > 0 {
+			proof = append(proof, r)
+		}
+	}
+	f := s.fault(m, show.round+1, Invalid, otherEcho).by(s.me, proof...)
+	if !s.echoed(show.round + 1) {
+		f.Evidence = nil // a value stands in a broadcast, which everyone has
+	}
+	return f
+}
+
+// show is what a member shows in a dispute: the broadcasts of a round that it
+// received from all others, what its protocol adds, and at most one message of the
+// next round that caused the dispute. broadcasts holds the cause too if it is one.
+type show struct {
+	round      int
+	exhibit    []byte
+	broadcasts []*received
+	cause      *received
+}
+
+// readShow opens what m shows. It reads alike at all members.
+func (s *Session) readShow(m Member, from *received) (*show, error) {
+	r := NewReader(from.body)
+	out := &show{round: int(r.U8()), exhibit: r.LP()}
 	envelopes, err := readEnvelopes(r)
+	if err != nil {
+		return nil, err
+	}
+	cause, err := readEnvelopes(r)
 	if err == nil {
 		err = r.Close()
 	}
 	if err != nil {
-		return nil, nil, 0, err
+		return nil, err
 	}
-	want := s.Members()
-	want = slices.DeleteFunc(want, func(o Member) bool { return o == m || s.size(round, kindBroadcast, o, 0) < 0 })
-	if len(envelopes) != len(want) {
-		return nil, nil, 0, errEncoding
+	want := slices.DeleteFunc(s.Members(), func(o Member) bool { return o == m || s.size(out.round, kindBroadcast, o, 0) < 0 })
+	if out.round >= len(s.rounds) || len(envelopes) != len(want) || len(cause) > 1 {
+		return nil, errEncoding
 	}
 	for i, e := range envelopes {
 		e.From = s.Identity(want[i])
 		env, ok := open(e)
-		if !ok || env.slot() != (slot{uint8(round), kindBroadcast, want[i]}) || !s.box.belongs(env) ||
+		if !ok || env.slot() != (slot{uint8(out.round), kindBroadcast, want[i]}) || !s.box.belongs(env) ||
 			!e.From.VerifyEnvelope(e.Message, e.Signature) {
-			return nil, nil, 0, errEncoding
+			return nil, errEncoding
 		}
-		shown = append(shown, env)
+		out.broadcasts = append(out.broadcasts, env)
 	}
-	return shown, exhibit, round, nil
+	for _, e := range cause {
+		env, ok := open(e)
+		if !ok {
+			return nil, errEncoding
+		}
+		env.From = s.Identity(env.from)
+		if env.kind == kindPrivate && env.to != m || env.kind == kindBroadcast && env.to != 0 || env.kind > kindPrivate ||
+			env.from == m || int(env.round) != out.round+1 || !s.box.belongs(env) || !env.From.VerifyEnvelope(e.Message, e.Signature) {
+			return nil, errEncoding
+		}
+		if out.cause = env; env.kind == kindBroadcast {
+			out.broadcasts = append(out.broadcasts, env)
+		}
+	}
+	return out, nil
+}
+
+func (s *Session) malformedShow(m Member, shown *received) *Fault {
+	return s.fault(m, roundShow, Malformed, "what it shows of a round doesn't decode, or isn't signed").by(s.me, shown)
+}
+
+// grounded reports whether a show opens a dispute for me too: I hold a message whose
+// echo or value differs, or the show brings one. Without a ground it has no effect.
+func (s *Session) grounded(show *show) bool {
+	if show.round >= s.next || show.round > len(s.echoes) {
+		return false // a round that I haven't ended
+	}
+	if show.cause != nil && s.echoed(show.round+1) && show.cause.echo != s.echoes[show.round-1] {
+		return true
+	}
+	return slices.ContainsFunc(s.seats, func(o seat) bool { return s.differs(o.Number, show.round) != nil })
 }
 
 // convictShow judges a show together with m's other messages: the echo that m
 // put into its next round must be that of the broadcasts it shows.
-func (s *Session) convictShow(m Member, show *received, seen map[slot]*received) *Fault {
-	shown, _, round, err := s.readShow(m, show)
+func (s *Session) convictShow(m, to Member, shown *received, seen map[slot]*received) *Fault {
+	show, err := s.readShow(m, shown)
 	if err != nil {
-		return s.fault(m, roundShow, Malformed, "what it shows of the round doesn't decode, or isn't signed")
+		return s.malformedShow(m, shown).only(to, shown)
 	}
-	own := seen[slot{uint8(round), kindBroadcast, m}]
-	if own == nil || round < 1 || s.rounds[round-1].NoEcho {
+	own := seen[slot{uint8(show.round), kindBroadcast, m}]
+	if own == nil || !s.echoed(show.round+1) {
 		return nil
 	}
 	bodies := make([][]byte, len(s.seats))
 	for i, seat := range s.seats {
 		if seat.Number == m {
 			bodies[i] = own.body
-			continue
 		}
-		for _, r := range shown {
-			if r.from == seat.Number {
+		for _, r := range show.broadcasts {
+			if r.from == seat.Number && int(r.round) == show.round {
 				bodies[i] = r.body
 			}
 		}
 	}
-	echo := s.echoOf(round, bodies)
+	echo := s.echoOf(show.round, bodies)
 	for _, kind := range []uint8{kindBroadcast, kindPrivate} {
-		if next := seen[slot{uint8(round + 1), kind, m}]; next != nil && next.echo != echo {
-			return s.fault(m, round+1, Invalid, otherEcho)
+		if next := seen[slot{uint8(show.round + 1), kind, m}]; next != nil && next.echo != echo {
+			return s.fault(m, show.round+1, Invalid, otherEcho).by(to, shown, own, next)
 		}
 	}
 	return nil

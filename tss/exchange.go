@@ -102,9 +102,9 @@ func (s *Session) collect(ctx context.Context, r Round, number uint8) (bodies, p
 		got := s.box.get(slot{number, kind, m})
 		switch {
 		case len(got.body) != s.size(int(number), kind, m, s.me):
-			faults = faults.with(s.fault(m, int(number), Malformed, wrongLength))
+			faults = faults.with(s.fault(m, int(number), Malformed, wrongLength).by(s.me, got))
 		case got.echo != s.echo && !s.echoed(int(number)):
-			faults = faults.with(s.fault(m, int(number), Malformed, echoSet))
+			faults = faults.with(s.fault(m, int(number), Malformed, echoSet).by(s.me, got))
 		case got.echo != s.echo:
 			differ = true
 		}

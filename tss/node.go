@@ -247,11 +247,26 @@ func (b *inbox) belongs(r *received) bool {
 	return slices.Contains(b.seats, seat{h.from, r.From})
 }
 
-// put files a message that the channel has authenticated. What doesn't belong is
-// dropped without effect; the first message of a slot stays.
+// Bounds of what an inbox keeps. No protocol has more rounds or longer bodies.
+const (
+	maxRounds      = 8
+	maxBody        = 64 << 10
+	maxControlBody = 900 << 10 // of a show or an abort; two of them fit an abort
+)
+
+func bounded(r *received) bool {
+	if r.round >= roundShow {
+		return r.kind == kindBroadcast && len(r.body) <= maxControlBody
+	}
+	return r.round <= maxRounds && len(r.body) <= maxBody
+}
+
+// put files a message that the channel has authenticated. What doesn't belong, or
+// is beyond all bounds, is dropped without effect; the first message of a slot
+// stays.
 func (b *inbox) put(r *received) {
 	toMe := r.kind == kindBroadcast && r.to == 0 || r.kind == kindPrivate && r.to == b.me
-	if !b.belongs(r) || !toMe || r.from == b.me {
+	if !b.belongs(r) || !toMe || r.from == b.me || !bounded(r) {
 		return
 	}
 	b.mu.Lock()
@@ -264,6 +279,9 @@ func (b *inbox) put(r *received) {
 			b.second = make(map[Member]*received)
 		}
 		b.second[r.from] = r
+	default:
+		b.mu.Unlock()
+		return // nothing new
 	}
 	b.mu.Unlock()
 	select {

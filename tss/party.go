@@ -22,6 +22,40 @@ type IdentityKey [ed25519.PublicKeySize]byte
 // String returns the first 8 bytes in hexadecimal, enough to tell nodes apart.
 func (k IdentityKey) String() string { return hex.EncodeToString(k[:8]) }
 
+// smallOrder reports whether the key is a point of order 1, 2, 4 or 8, in any
+// encoding: Ed25519 signatures of such a key can be forged.
+func (k IdentityKey) smallOrder() bool {
+	k[31] &= 0x7f // the sign of x
+	return slices.Contains(smallOrderY[:], k)
+}
+
+// smallOrderY are the y coordinates of the points of small order and their
+// encodings that aren't canonical.
+var smallOrderY = [...]IdentityKey{
+	{},          // 0: order 4
+	{1},         // 1: the identity
+	yNear(0xec), // -1: order 2
+	yNear(0xed), // p, as 0
+	yNear(0xee), // p + 1, as 1
+	{ // order 8
+		0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+		0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+	},
+	{ // order 8
+		0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+		0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+	},
+}
+
+// yNear is an encoding close to p = 2^255 - 19, by its lowest byte.
+func yNear(low byte) (k IdentityKey) {
+	for i := range k {
+		k[i] = 0xff
+	}
+	k[0], k[31] = low, 0x7f
+	return k
+}
+
 // Identity is the private half of an IdentityKey. It signs envelopes, statements
 // and requests, each a hash under its own tag, and nothing else.
 type Identity struct {
@@ -132,6 +166,9 @@ func (ps Parties) Validate(threshold int, noLossTolerance bool) error {
 			return fmt.Errorf("%w: id %d after %d: ids are distinct, ascending and at least 1", ErrParties, p.ID, last)
 		}
 		last = p.ID
+		if p.Owner.smallOrder() {
+			return fmt.Errorf("%w: owner of id %d is no identity key", ErrParties, p.ID)
+		}
 		owned[p.Owner]++
 		most = max(most, owned[p.Owner])
 	}

@@ -49,10 +49,16 @@ func TestPartiesValidate(t *testing.T) {
 		{"3 of 4, one member with two, no loss tolerance", parties("abca"), 3, false, false},
 		{"2 of 4, one member with two: it signs alone", parties("abca"), 2, true, false},
 		{"3 of 5, one member with three", parties("abcaa"), 3, true, false},
-		{"id 0", tss.Parties{{ID: 0, Owner: owner(1)}, {ID: 1, Owner: owner(2)}}, 2, true, false},
-		{"id twice", tss.Parties{{ID: 1, Owner: owner(1)}, {ID: 1, Owner: owner(2)}}, 2, true, false},
-		{"id twice, same owner", tss.Parties{{ID: 1, Owner: owner(1)}, {ID: 1, Owner: owner(1)}, {ID: 2, Owner: owner(2)}}, 2, true, false},
-		{"ids descending", tss.Parties{{ID: 2, Owner: owner(1)}, {ID: 1, Owner: owner(2)}}, 2, true, false},
+		{"id 0", tss.Parties{{ID: 0, Owner: owner('a')}, {ID: 1, Owner: owner('b')}}, 2, true, false},
+		{"id twice", tss.Parties{{ID: 1, Owner: owner('a')}, {ID: 1, Owner: owner('b')}}, 2, true, false},
+		{"id twice, same owner", tss.Parties{{ID: 1, Owner: owner('a')}, {ID: 1, Owner: owner('a')}, {ID: 2, Owner: owner('b')}}, 2, true, false},
+		{"ids descending", tss.Parties{{ID: 2, Owner: owner('a')}, {ID: 1, Owner: owner('b')}}, 2, true, false},
+		{"an owner of order 1", tss.Parties{{ID: 1, Owner: owner(1)}, {ID: 2, Owner: owner('b')}}, 2, true, false},
+		{"an owner of order 4", tss.Parties{{ID: 1, Owner: owner('a')}, {ID: 2, Owner: owner(0)}}, 2, true, false},
+		{"an owner of order 8", tss.Parties{{ID: 1, Owner: owner('a')}, {ID: 2, Owner: tss.IdentityKey{
+			0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+			0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x85,
+		}}}, 2, true, false},
 		{"256 ids", parties(strings.Repeat("ab", 128)), 200, true, false},
 	} {
 		if err := c.ps.Validate(c.threshold, c.noLoss); (err == nil) != c.want {

@@ -42,7 +42,7 @@ type Session struct {
 	inquire Inquiry
 
 	accused bool
-	heard   map[Member]bool // whose accusations were decided
+	heard   map[Member]int // round in which accusations were judged; see control
 }
 
 // Round says which messages a round has and how long their bodies are, exactly.
@@ -385,10 +385,14 @@ func (s *Session) fault(m Member, round int, k Kind, reason string) *Fault {
 	return &Fault{Party: m, Identity: s.Identity(m), Round: round, Kind: k, Reason: reason}
 }
 
-// Guard turns a panic of the protocol's code into ErrLocal, so that no input that
+// ErrPanic says that a step of the protocol's code panicked: a defect of this
+// library, which may have been triggered by another member.
+var ErrPanic = errors.New("tss: a protocol step panicked")
+
+// Guard turns a panic of the protocol's code into ErrPanic, so that no input that
 // slipped through every check can end the process. Defer it first.
 func Guard(err *error) {
 	if r := recover(); r != nil {
-		*err = errors.Join(ErrLocal, errors.New("a protocol step panicked"))
+		*err = ErrPanic
 	}
 }

@@ -132,7 +132,7 @@ func TestJoin(t *testing.T) {
 			"source":    func(p *tss.Proposal) { p.Source = hash.Sum("x") },
 			"suite":     func(p *tss.Proposal) { p.Suite = tss.SuiteEd25519 },
 			"threshold": func(p *tss.Proposal) { p.Threshold, p.Signers = 3, []uint16{1, 2, 3} },
-			"owner":     func(p *tss.Proposal) { p.Parties = slices.Clone(p.Parties); p.Parties[2].Owner = owner(1) },
+			"owner":     func(p *tss.Proposal) { p.Parties = slices.Clone(p.Parties); p.Parties[2].Owner = owner(7) },
 		} {
 			p := c.SignProposal(&shares[0].Key, []uint16{1, 2}, r)
 			alter(p)
@@ -404,7 +404,7 @@ func TestGuard(t *testing.T) {
 		var none []int
 		return fmt.Errorf("item %d", none[len(none)])
 	}
-	if err := f(); !errors.Is(err, tss.ErrLocal) {
+	if err := f(); !errors.Is(err, tss.ErrPanic) {
 		t.Errorf("error is %v", err)
 	}
 }

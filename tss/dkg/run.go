@@ -134,7 +134,7 @@ func (st Setting) gather(s *tss.Session, commitments, bodies, privates [][]byte)
 	members, own := s.Members(), s.IDs(s.Me())
 	reveals := make([]*Reveal, len(members))
 	shares := make([][]group.Scalar, len(members))
-	proofs := zk.NewBatch(st.Suite.Group(), st.Threshold*len(members), s.Rand())
+	proofs := zk.NewBatch(st.Suite.Group())
 	for i, m := range members {
 		r, err := st.DecodeReveal(bodies[i])
 		if err != nil {
@@ -156,7 +156,7 @@ func (st Setting) gather(s *tss.Session, commitments, bodies, privates [][]byte)
 		}
 	}
 	out = st.combine(reveals, shares)
-	return out, proofs.Valid() && out.fits(own)
+	return out, proofs.Valid(s.Rand()) && out.fits(own)
 }
 
 // checkVote judges the vote of a member against the own one, which is nil until

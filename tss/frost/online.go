@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 
@@ -55,21 +56,22 @@ var ErrUnknownNonce = errors.New("frost: request names a nonce that isn't here")
 type Pool struct {
 	share    *tss.KeyShare
 	identity *tss.Identity
+	log      tss.Log
 	random   io.Reader
 
 	mu    sync.Mutex
-	batch uint32
 	free  map[NonceID]*nonces
-	spent map[NonceID]hash.Digest // the request that consumed it
+	spent map[NonceID]hash.Digest // the request that consumed it, for the life of the epoch
 }
 
-// NewPool starts an empty pool; nonces are drawn from r.
-func NewPool(share *tss.KeyShare, id *tss.Identity, r io.Reader) (*Pool, error) {
+// NewPool starts an empty pool; nonces are drawn from r. Batches are numbered by the
+// log's counter, so that a restart gives no name a second time.
+func NewPool(share *tss.KeyShare, id *tss.Identity, log tss.Log, r io.Reader) (*Pool, error) {
 	if suiteOf(share.Suite) == nil || id.Public() != share.Owner {
 		return nil, fmt.Errorf("%w: the identity doesn't own this FROST share", ErrRequest)
 	}
 	return &Pool{
-		share: share, identity: id, random: r,
+		share: share, identity: id, log: log, random: r,
 		free: make(map[NonceID]*nonces), spent: make(map[NonceID]hash.Digest),
 	}, nil
 }
@@ -83,8 +85,15 @@ func (p *Pool) Batch(n int) (tss.Envelope, error) {
 	if n < 1 || n > MaxBatch || len(p.free)+n*len(ids) > MaxUnused {
 		return tss.Envelope{}, fmt.Errorf("%w: a batch has 1 to %d pairs, and a pool at most %d", ErrRequest, MaxBatch, MaxUnused)
 	}
-	p.batch++
-	body := binary.BigEndian.AppendUint32(nil, p.batch)
+	counter, err := p.log.NextCounter()
+	if err != nil {
+		return tss.Envelope{}, fmt.Errorf("frost: take a batch number: %w", err)
+	}
+	if counter > math.MaxUint32 {
+		return tss.Envelope{}, errors.New("frost: no batch number is left")
+	}
+	batch := uint32(counter)
+	body := binary.BigEndian.AppendUint32(nil, batch)
 	made := make(map[NonceID]*nonces, n*len(ids))
 	for i, id := range ids {
 		secret, _ := p.share.Secret(id)
@@ -93,16 +102,20 @@ func (p *Pool) Batch(n int) (tss.Envelope, error) {
 			if err != nil {
 				return tss.Envelope{}, err
 			}
-			var name NonceID
-			binary.BigEndian.PutUint64(name[:], p.share.Epoch)
-			binary.BigEndian.PutUint32(name[8:], p.batch)
-			binary.BigEndian.PutUint32(name[12:], uint32(i*n+k))
+			name := nonceID(p.share.Epoch, batch, i*n+k)
 			made[name] = pair
 			body = append(append(body, name[:]...), pair.public...)
 		}
 	}
 	maps.Copy(p.free, made)
-	return p.identity.SignFor(&p.share.Key, tss.ProtocolFROST, 1, batchTopic(&p.share.Key, p.share.Owner, p.batch), body)
+	return p.identity.SignFor(&p.share.Key, tss.ProtocolFROST, 1, batchTopic(&p.share.Key, p.share.Owner, batch), body)
+}
+
+func nonceID(epoch uint64, batch uint32, counter int) (name NonceID) {
+	binary.BigEndian.PutUint64(name[:], epoch)
+	binary.BigEndian.PutUint32(name[8:], batch)
+	binary.BigEndian.PutUint32(name[12:], uint32(counter))
+	return name
 }
 
 // Unused returns how many nonce pairs are left.
@@ -173,10 +186,13 @@ func (s *Stock) Add(e tss.Envelope) error {
 	add := make(map[uint16][]stored, len(ids))
 	for i := range len(body) / size {
 		entry, id := body[i*size:(i+1)*size], ids[i/each]
+		if NonceID(entry[:len(NonceID{})]) != nonceID(s.key.Epoch, batch, i) {
+			return fmt.Errorf("%w: batch: nonces aren't named in order", ErrRequest)
+		}
 		if _, err := suite.decodeCommitments(nil, []uint16{id}, entry[len(NonceID{}):]); err != nil {
 			return fmt.Errorf("%w: batch: %w", ErrRequest, err)
 		}
-		add[id] = append(add[id], stored{NonceID(entry), entry[len(NonceID{}):]})
+		add[id] = append(add[id], stored{NonceID(entry[:len(NonceID{})]), entry[len(NonceID{}):]})
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -327,6 +343,9 @@ func (p *Pool) Sign(ctx context.Context, node *tss.Node, c Coordinator, sr Signe
 	if q.keyID != p.share.ID {
 		return nil, fmt.Errorf("%w: it is about another key", ErrRequest)
 	}
+	if owner, ok := p.share.Parties.Owner(c.Number); ok && owner != c.Key {
+		return nil, fmt.Errorf("%w: its number is an id of the key", ErrCoordinator)
+	}
 	pairs, err := p.consume(c, q, hash.Sum("q", sr.Q))
 	if err != nil {
 		return nil, err
@@ -339,12 +358,7 @@ func (p *Pool) Sign(ctx context.Context, node *tss.Node, c Coordinator, sr Signe
 		return nil, fmt.Errorf("frost: not approved: %w", err)
 	}
 
-	var names []byte
-	for _, n := range q.names {
-		names = append(names, n[:]...)
-	}
-	sid := hash.Sum("frost/online", q.keyID[:], hash.U64(q.epoch), q.t[:], q.signers.AppendBytes(nil), names)
-	s, err := node.Open(tss.ProtocolFROST, p.share, q.signers.IDs(), sid)
+	s, err := node.Open(tss.ProtocolFROST, p.share, q.signers.IDs(), q.session())
 	if err != nil {
 		return nil, err
 	}
@@ -364,11 +378,26 @@ func (p *Pool) Sign(ctx context.Context, node *tss.Node, c Coordinator, sr Signe
 
 const signatureSize = 64
 
-// inquire convicts the coordinator where another signer was shown another request
+// session is the id of the session that answers the request: one for each choice of
+// nonces, so that signers who got different requests for them meet and find out.
+func (q *onlineRequest) session() hash.Digest {
+	var names []byte
+	for _, n := range q.names {
+		names = append(names, n[:]...)
+	}
+	return hash.Sum("frost/online", q.keyID[:], hash.U64(q.epoch), q.t[:], q.signers.AppendBytes(nil), names)
+}
+
+// inquire convicts the coordinator where another signer was sent another request
 // for the same nonces, and the signer where it shows none that is signed.
 func (c Coordinator) inquire(s *tss.Session, from tss.Member, mine, theirs []byte) *tss.Fault {
-	if len(theirs) < signatureSize || !c.Key.VerifyRequest(theirs[signatureSize:], theirs[:signatureSize]) {
-		return &tss.Fault{Party: from, Identity: s.Identity(from), Round: 1, Kind: tss.Malformed, Reason: "it shows no request that the coordinator signed"}
+	good := len(theirs) >= signatureSize && c.Key.VerifyRequest(theirs[signatureSize:], theirs[:signatureSize])
+	if good {
+		q, err := decodeRequest(theirs[signatureSize:])
+		good = err == nil && q.session() == s.ID()
+	}
+	if !good {
+		return &tss.Fault{Party: from, Identity: s.Identity(from), Round: 1, Kind: tss.Malformed, Reason: "it shows no request for these nonces that the coordinator signed"}
 	}
 	if !slices.Equal(mine[signatureSize:], theirs[signatureSize:]) {
 		return c.fault("two different requests for the same nonces")

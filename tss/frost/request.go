@@ -143,7 +143,7 @@ func PublicKey(k *tss.Key, r Request) ([]byte, error) {
 }
 
 // Verify reports whether signature is valid for the message under a public key as
-// PublicKey gives it, by code that shares nothing with the signing protocol.
+// PublicKey gives it, by code that shares nothing with the signing protocol but curve arithmetic.
 func Verify(s tss.Suite, public, message, signature []byte) bool {
 	suite := suiteOf(s)
 	if suite == nil || len(signature) != 64 || len(public) != 32 {

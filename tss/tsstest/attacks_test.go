@@ -151,6 +151,11 @@ func control(round int, b []byte) func(m tsstest.Message) tsstest.Message {
 	}
 }
 
+// emptyShow is the body of a show of a round that has no broadcasts.
+func emptyShow(round byte) []byte {
+	return append(append([]byte{round}, hash.U64(0)...), 0, 0, 0, 0)
+}
+
 const (
 	roundShow  = 254
 	roundAbort = 255
@@ -245,7 +250,37 @@ func dkgCheats(suite tss.Suite, threshold int) []cheat {
 		{name: "accusation of nothing", tamper: one(2, false, and(control(roundAbort, []byte{0}))), succeeds: true},
 		{name: "accusation, empty", tamper: one(2, false, and(control(roundAbort, nil))), kinds: bad},
 		{name: "dispute about nothing that doesn't decode", tamper: one(2, false, and(control(roundShow, []byte{1}))), kinds: bad},
-		{name: "dispute of a round to come", tamper: one(2, false, and(control(roundShow, []byte{200, 0}))), succeeds: true},
+		{name: "dispute of a round that doesn't exist", tamper: one(2, false, and(control(roundShow, emptyShow(200)))), kinds: bad},
+		{name: "dispute of a control round", attackNumber: "A58", tamper: one(2, false, and(control(roundShow, emptyShow(254)))), kinds: bad},
+		{name: "dispute without a ground", tamper: one(2, false, and(control(roundShow, emptyShow(0)))), succeeds: true},
+		{name: "disputes of two rounds", tamper: one(2, false, func(m tsstest.Message, toVictim bool) []tsstest.Message {
+			if toVictim {
+				return []tsstest.Message{m, control(roundShow, emptyShow(0))(m)}
+			}
+			return []tsstest.Message{m, control(roundShow, emptyShow(2))(m)}
+		}), kinds: bad, partial: true},
+		{name: "wrong share, hidden behind padding", tamper: func(m tsstest.Message, toVictim bool) []tsstest.Message {
+			out := []tsstest.Message{m}
+			if m.Round() == 1 {
+				for _, round := range []int{4, 5, 6, 7, 8, 9, 100, 253} {
+					out = append(out, m.As(round).With(make([]byte, 1<<20)), m.As(round).With(make([]byte, 60<<10)))
+				}
+			}
+			if m.Round() == 2 && m.Private() && toVictim {
+				m.Body()[9] ^= 1
+			}
+			return out
+		}, kinds: append(wrongOrTwin, tss.Malformed)},
+		{name: "wrong share after a dispute without a ground", tamper: func(m tsstest.Message, toVictim bool) []tsstest.Message {
+			out := []tsstest.Message{m}
+			if m.Round() == 1 {
+				out = append(out, control(roundShow, emptyShow(0))(m))
+			}
+			if m.Round() == 2 && m.Private() && toVictim {
+				m.Body()[9] ^= 1
+			}
+			return out
+		}, kinds: wrong},
 	}
 	st := func(s *tss.Session) dkg.Setting {
 		return dkg.Setting{Suite: suite, Session: s.ID(), Threshold: threshold}

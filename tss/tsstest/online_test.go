@@ -35,7 +35,7 @@ func newOnline(t *testing.T, suite tss.Suite, threshold int, ids [][]uint16, bat
 	o.shares = o.Keygen(suite)
 	o.stock = frost.NewStock(&o.shares[0].Key)
 	for i, id := range o.Identities {
-		p, err := frost.NewPool(o.shares[i], id, tsstest.Reader(5, "pool", uint64(i)))
+		p, err := frost.NewPool(o.shares[i], id, o.Logs[i], tsstest.Reader(5, "pool", uint64(i)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,13 +247,14 @@ func TestOnlineCheats(t *testing.T) {
 	for _, c := range []cheat{
 		{name: "wrong share", tamper: one(1, false, body(flip(9))), kinds: wrong},
 		{name: "short", tamper: one(1, false, body(short)), kinds: bad},
-		{name: "shows no request", tamper: func(m tsstest.Message, v bool) []tsstest.Message {
-			if m.Round() == roundShow {
-				return []tsstest.Message{m.With(append([]byte{0}, append(hash.U64(3), 1, 2, 3, 0, 0)...))}
+		{name: "shows no request", tamper: otherAgreement([]byte{1, 2, 3}), kinds: bad},
+		{name: "a show of another round", tamper: func(m tsstest.Message, v bool) []tsstest.Message {
+			if m.Round() == 1 {
+				return append(one(1, false, body(flip(9)))(m, v), control(roundShow, emptyShow(254))(m))
 			}
-			return one(1, false, body(flip(-1)))(m, v)
-		}, kinds: bad},
-		{name: "another agreement under the same request", tamper: one(1, false, body(flip(-1))), kinds: wrong},
+			return []tsstest.Message{m}
+		}, kinds: append(wrong, tss.Malformed)},
+		{name: "another agreement, then gone", tamper: thenGone(one(1, false, body(flip(-1)))), unproved: true},
 		{name: "never", tamper: one(1, false, silent), absentOnly: true},
 	} {
 		synctestRun(t, c.name, func(t *testing.T) {
@@ -266,6 +267,61 @@ func TestOnlineCheats(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// otherAgreement sends a share under another agreement, and shows an exhibit for it.
+func otherAgreement(exhibit []byte) func(tsstest.Message, bool) []tsstest.Message {
+	show := append(append([]byte{0}, hash.U64(uint64(len(exhibit)))...), exhibit...)
+	show = append(show, 0, 0, 0, 0)
+	return func(m tsstest.Message, _ bool) []tsstest.Message {
+		if m.Round() != 1 {
+			return nil
+		}
+		return []tsstest.Message{m.With(flip(-1)(slices.Clone(m.Body()))), control(roundShow, show)(m)}
+	}
+}
+
+// Attack A47 turned around: a signer shows an older request, to have the coordinator
+// blamed for its own wrong agreement. One that shows the true request is named too.
+func TestOldRequestFramesNobody(t *testing.T) {
+	t.Parallel()
+	for _, older := range []bool{true, false} {
+		synctestRun(t, fmt.Sprintf("older %v", older), func(t *testing.T) {
+			ids := []uint16{1, 2, 3}
+			o := newOnline(t, tss.SuiteBIP340, 3, tsstest.Single(3), 2)
+			shown, kinds := o.request(t, ids, frost.Request{Message: []byte("earlier")}), bad
+			sr := o.request(t, ids, frost.Request{Message: []byte("now")})
+			if !older {
+				shown, kinds = sr, wrong
+			}
+			c := cheat{tamper: otherAgreement(append(slices.Clone(shown.Signature), shown.Q...)), kinds: kinds}
+			c.install(o.Cluster)
+			for i, res := range o.sign(t, ids, func(int) frost.SignedRequest { return sr }) {
+				if i != cheater {
+					c.judge(t, i, res.Err)
+				}
+			}
+		})
+	}
+}
+
+// A restart loses all nonces and gives no name to a second one.
+func TestPoolAfterRestart(t *testing.T) {
+	t.Parallel()
+	o := newOnline(t, tss.SuiteEd25519, 2, tsstest.Single(2), 1)
+	before := o.request(t, []uint16{1, 2}, frost.Request{Message: []byte("a")})
+	p, err := frost.NewPool(o.shares[0], o.Identities[0], o.Logs[0], tsstest.Reader(6, "pool", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.pools[0] = p
+	o.refill(t, 0, 1) // the stock takes the new batch
+	if _, err := p.Sign(t.Context(), o.Nodes[0], o.coordinator, before, yes); !errors.Is(err, frost.ErrUnknownNonce) || tss.Culprits(err) != nil {
+		t.Errorf("a request from before the restart: %v", err)
+	}
+	if p.Unused() != 1 {
+		t.Error("it consumed a new nonce")
 	}
 }
 

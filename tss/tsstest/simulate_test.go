@@ -204,7 +204,7 @@ func (s *simulation) check(what string, err error) {
 	if err == nil {
 		return
 	}
-	if errors.Is(err, tss.ErrLocal) {
+	if errors.Is(err, tss.ErrLocal) || errors.Is(err, tss.ErrPanic) {
 		s.t.Errorf("seed %d: %s: %v", s.seed, what, err)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

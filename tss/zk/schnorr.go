@@ -76,24 +76,25 @@ func (p *Schnorr) Verify(c Context, a vss.Commitment) bool {
 }
 
 // Batch gathers proofs to check all of them at once: the sum of all equations,
-// each with a random 128-bit weight, holds for a false one with a chance of
-// 2^-128. A failure doesn't tell which one is false.
+// each with a 128-bit weight, holds for a false one with a chance of 2^-128. The
+// weights are a hash of everything in the batch and of randomness, so that not even
+// who knows the random source can aim at them. A failure doesn't tell which proof is
+// false.
 type Batch struct {
-	g       group.Group
-	weights io.Reader
-	base    group.Scalar
-	scalars []group.Scalar
-	points  []group.Point
-	bad     bool
+	g      group.Group
+	proofs []batched
+	parts  [][]byte // of the weights' hash
+	bad    bool
 }
 
-// NewBatch starts an empty batch for n points; its weights come from r.
-func NewBatch(g group.Group, n int, r io.Reader) *Batch {
-	return &Batch{
-		g: g, weights: r, base: g.Zero(),
-		scalars: make([]group.Scalar, 0, 2*n), points: make([]group.Point, 0, 2*n),
-	}
+type batched struct {
+	a  vss.Commitment
+	p  *Schnorr
+	ch group.Scalar
 }
+
+// NewBatch starts an empty batch.
+func NewBatch(g group.Group) *Batch { return &Batch{g: g} }
 
 // Add takes the proof p for a into the batch.
 func (b *Batch) Add(c Context, a vss.Commitment, p *Schnorr) {
@@ -101,21 +102,37 @@ func (b *Batch) Add(c Context, a vss.Commitment, p *Schnorr) {
 		b.bad = true
 		return
 	}
-	ch := c.challenge(a, p.K)
-	var w [16]byte
-	for i := range a {
-		if _, err := io.ReadFull(b.weights, w[:]); err != nil {
-			b.bad = true
-			return
-		}
-		weight := b.g.ReduceBig(w[:])
-		b.base = b.base.Add(weight.Mul(p.Z[i]))
-		b.scalars = append(b.scalars, weight.Neg(), weight.Mul(ch).Neg())
-		b.points = append(b.points, p.K[i], a[i])
+	ch := c.challenge(a, p.K) // covers c, a and K
+	part := ch.Bytes()
+	for _, z := range p.Z {
+		part = z.AppendBytes(part)
 	}
+	b.proofs, b.parts = append(b.proofs, batched{a, p, ch}), append(b.parts, part)
 }
 
-// Valid reports whether every proof added is valid. An empty batch is not.
-func (b *Batch) Valid() bool {
-	return !b.bad && len(b.points) > 0 && b.g.VarTimeMultiMul(b.base, b.scalars, b.points).IsIdentity()
+// Valid reports whether every proof added is valid, with randomness from r. An empty
+// batch is not, and nothing is without randomness.
+func (b *Batch) Valid(r io.Reader) bool {
+	var random [32]byte
+	if _, err := io.ReadFull(r, random[:]); err != nil || b.bad || len(b.proofs) == 0 {
+		return false
+	}
+	seed := hash.Sum("zk/batch", append(b.parts, random[:])...)
+	n := 0
+	for _, e := range b.proofs {
+		n += len(e.a)
+	}
+	weights := hash.Stretch(seed, 16*n)
+	base := b.g.Zero()
+	scalars, points := make([]group.Scalar, 0, 2*n), make([]group.Point, 0, 2*n)
+	for _, e := range b.proofs {
+		for i := range e.a {
+			w := b.g.ReduceBig(weights[:16])
+			weights = weights[16:]
+			base = base.Add(w.Mul(e.p.Z[i]))
+			scalars = append(scalars, w.Neg(), w.Mul(e.ch).Neg())
+			points = append(points, e.p.K[i], e.a[i])
+		}
+	}
+	return b.g.VarTimeMultiMul(base, scalars, points).IsIdentity()
 }

@@ -41,9 +41,9 @@ func prove(t *testing.T, g group.Group, n int, c zk.Context) (vss.Commitment, *z
 }
 
 func valid(c zk.Context, a vss.Commitment, p *zk.Schnorr, g group.Group) (single, batch bool) {
-	b := zk.NewBatch(g, len(a), &stream{1 << 40})
+	b := zk.NewBatch(g)
 	b.Add(c, a, p)
-	return p.Verify(c, a), b.Valid()
+	return p.Verify(c, a), b.Valid(&stream{1 << 40})
 }
 
 // Attacks A6, A7, A54, A55: every input of the challenge and every number of the
@@ -122,19 +122,20 @@ func TestBatchWeights(t *testing.T) {
 	a1, p1 := prove(t, g, 2, c1)
 	a2, p2 := prove(t, g, 2, c2)
 	p1.Z[0], p2.Z[0] = p1.Z[0].Add(g.Uint(5)), p2.Z[0].Sub(g.Uint(5))
-	b := zk.NewBatch(g, 4, &stream{5})
+	b := zk.NewBatch(g)
 	b.Add(c1, a1, p1)
 	b.Add(c2, a2, p2)
-	if b.Valid() {
+	if b.Valid(&stream{5}) {
 		t.Error("cancelling errors accepted")
 	}
-	if zk.NewBatch(g, 0, &stream{5}).Valid() {
+	if zk.NewBatch(g).Valid(&stream{5}) {
 		t.Error("an empty batch is valid")
 	}
-	short := zk.NewBatch(g, 2, bytes.NewReader(nil))
-	short.Add(c1, a1, p1)
-	if short.Valid() {
-		t.Error("a batch without weights is valid")
+	good := zk.NewBatch(g)
+	a3, p3 := prove(t, g, 2, c1)
+	good.Add(c1, a3, p3)
+	if !good.Valid(&stream{5}) || good.Valid(bytes.NewReader(nil)) {
+		t.Error("a batch is valid with randomness, and not without")
 	}
 }
 
