@@ -36,6 +36,10 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // a second for each process otherwise
+			return nil
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"refused": func(ts *testscript.TestScript, _ bool, args []string) { ends(ts, exitUsage, args) },
 			"failed":  func(ts *testscript.TestScript, _ bool, args []string) { ends(ts, exitFailure, args) },
