@@ -58,9 +58,9 @@ func TestDemo(t *testing.T) {
 	if status := Main(nil, nil, &out, &errs); status != 0 {
 		t.Fatalf("status %d: %s", status, &errs)
 	}
-	text, ok := strings.CutSuffix(out.String(), "\nDEMO_EXIT=0\n")
+	text, ok := strings.CutSuffix(out.String(), "\n"+theEnd+"\n")
 	if !ok {
-		t.Errorf("the last line isn't DEMO_EXIT=0")
+		t.Errorf("the demonstration doesn't end as it should")
 	}
 	_, text, _ = strings.Cut(text, "==== bip340")
 	bip340, ed, ok := strings.Cut(text, "==== ed25519")
@@ -164,7 +164,7 @@ func TestFailure(t *testing.T) {
 		status := demonstrate(func(ctx context.Context) (*exec.Cmd, error) {
 			return exec.CommandContext(ctx, os.Args[0], arg), nil
 		}, &out, &errs)
-		if status != 1 || strings.Contains(out.String(), "DEMO_EXIT") || !strings.Contains(errs.String(), want) {
+		if status != 1 || strings.Contains(out.String(), theEnd) || !strings.Contains(errs.String(), want) {
 			t.Errorf("%s: status %d, stdout %q, stderr %q", arg, status, &out, &errs)
 		}
 	}
