@@ -38,7 +38,7 @@ var rows = []row{
 	{"tss/tsstest", []string{"tss/..."}, "tests exercise everything"},
 
 	{"cmd/...", []string{"tss/..."}, "programs are thin and at the top"},
-	{"examples/...", []string{"tss/..."}, "examples show what a user of the library can do, no more"},
+	{"examples/...", []string{"tss/...", "examples/tlschannel"}, "examples show what a user of the library can do, no more"},
 }
 
 var protocolParts = []string{"tss", "tss/group", "tss/hash", "tss/vss", "tss/zk", "tss/derive"}

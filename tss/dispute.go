@@ -303,6 +303,9 @@ func (s *Session) dispute(ctx context.Context, round int) error {
 		return err
 	}
 	for {
+		// Who is missing is counted first: what comes later is looked at again.
+		unshown := s.missing(slot{round: roundShow, kind: kindBroadcast})
+		unfinished := s.missing(slot{round: roundAbort, kind: kindBroadcast})
 		faults, exhibited := s.examine(round)
 		switch {
 		case exhibited != nil:
@@ -311,12 +314,12 @@ func (s *Session) dispute(ctx context.Context, round int) error {
 		case len(faults) > 0:
 			return errors.Join(ErrInconsistent, s.accuse(ctx, faults))
 		}
-		absent := s.missing(slot{round: roundShow, kind: kindBroadcast})
-		if len(absent) == 0 {
+		absent := unshown
+		if len(unshown) == 0 {
 			if !s.accused {
 				_ = s.accuse(ctx, nil)
 			}
-			if absent = s.missing(slot{round: roundAbort, kind: kindBroadcast}); len(absent) == 0 {
+			if absent = unfinished; len(unfinished) == 0 {
 				return ErrInconsistent
 			}
 		}

@@ -162,7 +162,7 @@ func (p *Proposal) validateSigners() error {
 		}
 	}
 	if len(p.Signers) < p.Threshold {
-		return fmt.Errorf("%w: %d signers, the threshold is %d", ErrProposal, len(p.Signers), p.Threshold)
+		return fmt.Errorf("%w: signers: %d, fewer than the threshold of %d", ErrProposal, len(p.Signers), p.Threshold)
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func TestDemo(t *testing.T) {
 		}
 		found(t, c.text, `(Party [12])(?:, which signed,)? is lost (?:for good|as well): signal: killed`, 2)
 		found(t, c.text, `(Absent: party 2)\.\n`, 1)
-		found(t, c.text, `refuses: .*(1 signers, the threshold is 2)`, 1)
+		found(t, c.text, `refuses: .*(signers: 1, fewer than the threshold of 2)`, 1)
 	}
 }
 

@@ -235,7 +235,7 @@ func (s *Stock) Request(c *tss.Identity, number uint16, signers []uint16, r Requ
 		q.b = append(suiteOf(s.key.Suite).group.Uint(uint64(id)).AppendBytes(q.b), s.free[id][0].public...)
 	}
 	if len(signers) < s.key.Threshold {
-		return SignedRequest{}, fmt.Errorf("%w: %d signers, the threshold is %d", ErrRequest, len(signers), s.key.Threshold)
+		return SignedRequest{}, fmt.Errorf("%w: signers: %d, fewer than the threshold of %d", ErrRequest, len(signers), s.key.Threshold)
 	}
 	for _, id := range signers {
 		s.free[id] = s.free[id][1:]
