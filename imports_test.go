@@ -72,7 +72,6 @@ var tsstest = []string{"tss/tsstest"}
 var thirdParty = []string{
 	"filippo.io/edwards25519/...",
 	"gitlab.com/yawning/secp256k1-voi/...",
-	"golang.org/x/crypto/...",
 }
 
 // TestImports holds the direct imports of all non-test files against the tables.

@@ -82,9 +82,9 @@ func (s *Session) equivocation(m Member) *Fault {
 	return s.fault(m, int(second.round), Equivocated, twoMessages).by(s.me, first, second)
 }
 
-// by adds the messages that prove the fault, and to whom they were sent.
+// by sets the messages that prove the fault, and to whom they were sent.
 func (f *Fault) by(victim Member, proof ...*received) *Fault {
-	f.victim = victim
+	f.victim, f.Evidence = victim, nil
 	for _, r := range proof {
 		f.Evidence = append(f.Evidence, r.Envelope)
 	}
@@ -118,9 +118,6 @@ func (s *Session) accuse(ctx context.Context, faults Faults) error {
 	for _, f := range faults {
 		if f.Party == s.me {
 			return fmt.Errorf("%w: %w", ErrLocal, f)
-		}
-		if !slices.Contains(s.Members(), f.Party) {
-			continue // a coordinator: its evidence is the request it signed
 		}
 		if len(f.Evidence) == 0 {
 			continue // everyone sees it without being told
@@ -231,7 +228,7 @@ func (s *Session) convict(m, to Member, messages []*received, depth int) (*Fault
 		faults, pending := s.hear(abort, depth+1)
 		for _, f := range faults {
 			if f.Party == m {
-				return f.only(to, abort), nil
+				return f.by(to, abort), nil
 			}
 		}
 		if pending {
@@ -247,12 +244,6 @@ func (s *Session) convict(m, to Member, messages []*received, depth int) (*Fault
 		return nil, ErrUndecided
 	}
 	return nil, undecided
-}
-
-// only replaces the proof.
-func (f *Fault) only(victim Member, proof *received) *Fault {
-	f.Evidence = nil
-	return f.by(victim, proof)
 }
 
 const twoMessages = "two different messages for one place"
@@ -480,7 +471,7 @@ func (s *Session) malformedShow(m Member, shown *received) *Fault {
 // grounded reports whether a show opens a dispute for me too: I hold a message whose
 // echo or value differs, or the show brings one. Without a ground it has no effect.
 func (s *Session) grounded(show *show) bool {
-	if show.round >= s.next || show.round > len(s.echoes) {
+	if show.round >= s.next {
 		return false // a round that I haven't ended
 	}
 	if show.cause != nil && s.echoed(show.round+1) && show.cause.echo != s.echoes[show.round-1] {
@@ -494,7 +485,7 @@ func (s *Session) grounded(show *show) bool {
 func (s *Session) convictShow(m, to Member, shown *received, seen map[slot]*received) *Fault {
 	show, err := s.readShow(m, shown)
 	if err != nil {
-		return s.malformedShow(m, shown).only(to, shown)
+		return s.malformedShow(m, shown).by(to, shown)
 	}
 	own := seen[slot{uint8(show.round), kindBroadcast, m}]
 	if own == nil || !s.echoed(show.round+1) {

@@ -52,7 +52,6 @@ func (s *Session) exchange(ctx context.Context, body []byte, private func(to Mem
 	r := s.rounds[s.next]
 	s.next++
 	number := uint8(s.next)
-	s.own = append(s.own, body)
 	if r.broadcasts() {
 		if err := s.send(ctx, s.others, s.message(number, kindBroadcast, 0, s.echo, body)); err != nil {
 			return nil, nil, err
@@ -83,12 +82,12 @@ func (s *Session) exchange(ctx context.Context, body []byte, private func(to Mem
 	if err != nil {
 		return nil, nil, err
 	}
-	return s.collect(ctx, r, number)
+	return s.collect(ctx, r, number, body)
 }
 
 // collect checks lengths and echoes of a round that has come in whole, from all
 // members in their order.
-func (s *Session) collect(ctx context.Context, r Round, number uint8) (bodies, privates [][]byte, err error) {
+func (s *Session) collect(ctx context.Context, r Round, number uint8, own []byte) (bodies, privates [][]byte, err error) {
 	var faults Faults
 	differ := false
 	if r.broadcasts() {
@@ -113,7 +112,7 @@ func (s *Session) collect(ctx context.Context, r Round, number uint8) (bodies, p
 	for i, seat := range s.seats {
 		if seat.Number == s.me {
 			if bodies != nil {
-				bodies[i] = s.own[number-1]
+				bodies[i] = own
 			}
 			continue
 		}
@@ -147,9 +146,9 @@ func (s *Session) size(round int, kind uint8, from, to Member) int {
 	r := s.rounds[round-1]
 	switch {
 	case kind == kindBroadcast && r.broadcasts():
-		return r.Broadcast + r.PerID*len(s.SigningIDs(from))
+		return r.Broadcast + r.PerID*len(s.IDs(from))
 	case kind == kindPrivate && r.Private > 0:
-		return r.Private * len(s.SigningIDs(to))
+		return r.Private * len(s.IDs(to))
 	}
 	return -1
 }

@@ -44,11 +44,11 @@ const rememberFor = 24 * 3600
 type MemoryLog struct {
 	mu      sync.Mutex
 	counter uint64
-	seen    map[hash.Digest]int64
+	seen    map[hash.Digest]bool
 }
 
 // NewMemoryLog returns an empty log.
-func NewMemoryLog() *MemoryLog { return &MemoryLog{seen: make(map[hash.Digest]int64)} }
+func NewMemoryLog() *MemoryLog { return &MemoryLog{seen: make(map[hash.Digest]bool)} }
 
 // NextCounter counts from 1.
 func (l *MemoryLog) NextCounter() (uint64, error) {
@@ -59,12 +59,12 @@ func (l *MemoryLog) NextCounter() (uint64, error) {
 }
 
 // Remember keeps d for the life of the process.
-func (l *MemoryLog) Remember(d hash.Digest, until int64) (bool, error) {
+func (l *MemoryLog) Remember(d hash.Digest, _ int64) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, known := l.seen[d]
-	l.seen[d] = until
-	return !known, nil
+	fresh := !l.seen[d]
+	l.seen[d] = true
+	return fresh, nil
 }
 
 // Config is what a Node is made of.
@@ -130,9 +130,6 @@ func NewNode(cfg Config) (*Node, error) {
 
 // Identity returns the node's public identity key.
 func (n *Node) Identity() IdentityKey { return n.cfg.Identity.public }
-
-// Rand returns the node's source of randomness.
-func (n *Node) Rand() io.Reader { return n.cfg.Rand }
 
 // Close stops receiving and ends all sessions. It doesn't close the channel.
 func (n *Node) Close() {

@@ -34,7 +34,6 @@ type Session struct {
 	judge  Judge
 	next   int         // rounds begun
 	echo   hash.Digest // over the previous broadcast round, for the next headers
-	own    [][]byte    // own broadcast bodies, by round from 1
 	echoes []hash.Digest
 	value  []byte // of Agree
 
@@ -42,7 +41,7 @@ type Session struct {
 	inquire Inquiry
 
 	accused bool
-	heard   map[Member]int // round in which accusations were judged; see control
+	heard   map[Member]int // the round from which accusations are judged again; see hearAll
 }
 
 // Round says which messages a round has and how long their bodies are, exactly.
@@ -289,7 +288,8 @@ func (s *Session) Exhibit(mine []byte, inquire Inquiry) { s.exhibit, s.inquire =
 // ID returns the session id.
 func (s *Session) ID() hash.Digest { return s.head.sid }
 
-// Proposal returns what was joined. The caller doesn't change it.
+// Proposal returns what was joined; after Open, without request, expiry and nonce. The
+// caller doesn't change it.
 func (s *Session) Proposal() *Proposal { return s.proposal }
 
 // Me returns this member's number.
@@ -304,19 +304,9 @@ func (s *Session) Members() []Member {
 	return out
 }
 
-// IDs returns the ids that a member owns among all parties, ascending.
-func (s *Session) IDs(m Member) []uint16 {
-	for _, seat := range s.seats {
-		if seat.Number == m {
-			return s.proposal.Parties.Owned(seat.Key)
-		}
-	}
-	return nil
-}
-
-// SigningIDs returns the ids of a member among those chosen to sign, ascending; in
+// IDs returns the ids of a member among those chosen to sign, ascending; in
 // key generation all of them.
-func (s *Session) SigningIDs(m Member) []uint16 {
+func (s *Session) IDs(m Member) []uint16 {
 	for i, seat := range s.seats {
 		if seat.Number == m {
 			return s.signing[i]
@@ -340,19 +330,14 @@ func (s *Session) Identity(m Member) IdentityKey {
 
 // Joins returns the signed joins of all members, in their order; they prove the
 // session id. There are none in a session without a join.
-func (s *Session) Joins() ([]Envelope, error) {
+func (s *Session) Joins() []Envelope {
 	joins := slices.Clone(s.joins)
 	for i := range joins {
-		if joins[i].From != s.node.Identity() {
-			continue
+		if joins[i].From == s.node.Identity() { // Ed25519 gives the signature that the channel sent
+			joins[i].Signature = s.node.cfg.Identity.sign(envelopeDigest(joins[i].Message))
 		}
-		sig, err := s.node.cfg.Identity.SignEnvelope(joins[i].Message)
-		if err != nil {
-			return nil, err
-		}
-		joins[i].Signature = sig // Ed25519 gives the one that the channel sent
 	}
-	return joins, nil
+	return joins
 }
 
 // Echo returns the echo of a broadcast round that has ended, from 1.

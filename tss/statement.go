@@ -31,15 +31,8 @@ type Statement struct {
 	Signature [ed25519.SignatureSize]byte
 }
 
-func (st Statement) tag() string {
-	if st.Kind == StatementYes {
-		return "stmt/yes"
-	}
-	return fmt.Sprintf("stmt/unknown/%d", st.Kind)
-}
-
 func (st Statement) digest() hash.Digest {
-	return hash.Sum(st.tag(), st.KeyID[:], hash.U64(st.Epoch), hash.U64(st.Target),
+	return hash.Sum("stmt/yes", st.KeyID[:], hash.U64(st.Epoch), hash.U64(st.Target),
 		hash.U32(st.Attempt), st.T[:], hash.U16(uint16(st.Member)))
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cofferhq/coffer/tss"
 	"github.com/cofferhq/coffer/tss/hash"
@@ -38,7 +39,7 @@ func (c *Certificate) Key(parties tss.Parties, threshold int) (*tss.Key, error) 
 	if err := p.Validate(p.Expiry-1, true); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCertificate, err)
 	}
-	if p.Protocol != tss.ProtocolDKG || p.Threshold != threshold || string(p.Parties.AppendBytes(nil)) != string(parties.AppendBytes(nil)) {
+	if p.Protocol != tss.ProtocolDKG || p.Threshold != threshold || !slices.Equal(p.Parties, parties) {
 		return nil, fmt.Errorf("%w: it is about other parties or another threshold", ErrCertificate)
 	}
 	sid, members, err := tss.SessionID(p, c.Joins)

@@ -218,12 +218,6 @@ func (st Setting) combine(reveals []*Reveal, shares [][]group.Scalar) outcome {
 	return outcome{vss.Sum(commitments), hash.Sum("dkg/cc", parts...), secrets}
 }
 
-// fits reports whether the own secrets lie on the common polynomial: one check in
-// place of one for each dealer.
-func (o outcome) fits(ids []uint16) bool {
-	return (&Reveal{Commitment: o.commitment}).CheckShares(ids, o.secrets) == nil
-}
-
 // fingerprint is T: it covers the sharing and, through the echoes, every
 // broadcast that led to it.
 func fingerprint(sid hash.Digest, commitment []byte, cc, echo1, echo2 hash.Digest) hash.Digest {

@@ -82,18 +82,14 @@ func Run(ctx context.Context, s *tss.Session, persist func(*tss.KeyShare) error)
 	}
 
 	// R3: store the share, then vote for exactly this sharing.
-	joins, err := s.Joins()
-	if err != nil {
-		return nil, nil, err
-	}
 	cert = &Certificate{
-		Proposal: p.Bytes(), Joins: joins, Commitment: out.commitment.Bytes(),
+		Proposal: p.Bytes(), Joins: s.Joins(), Commitment: out.commitment.Bytes(),
 		ChainCode: out.chainCode, Echo1: s.Echo(1), Echo2: s.Echo(2),
 	}
 	t := fingerprint(st.Session, cert.Commitment, cert.ChainCode, cert.Echo1, cert.Echo2)
 	share, err = tss.NewKeyShare(keyOf(p, st.Session, t, out.chainCode, out.commitment), s.Identity(s.Me()), out.secrets)
-	if err != nil {
-		return nil, nil, errors.Join(tss.ErrLocal, err)
+	if err != nil { // the shares don't lie on the common polynomial
+		return nil, nil, s.Blame(ctx)
 	}
 	if persist != nil {
 		if err := persist(share); err != nil {
@@ -128,8 +124,8 @@ func index(s *tss.Session) int {
 	return -1
 }
 
-// gather decodes, checks and adds up round 2. It checks proofs and shares all at
-// once; where that fails, Blame finds out whose they are.
+// gather decodes, checks and adds up round 2. It checks proofs all at once, and the
+// shares are checked by their sum; where that fails, Blame finds out whose they are.
 func (st Setting) gather(s *tss.Session, commitments, bodies, privates [][]byte) (out outcome, ok bool) {
 	members, own := s.Members(), s.IDs(s.Me())
 	reveals := make([]*Reveal, len(members))
@@ -156,7 +152,7 @@ func (st Setting) gather(s *tss.Session, commitments, bodies, privates [][]byte)
 		}
 	}
 	out = st.combine(reveals, shares)
-	return out, proofs.Valid(s.Rand()) && out.fits(own)
+	return out, proofs.Valid(s.Rand())
 }
 
 // checkVote judges the vote of a member against the own one, which is nil until

@@ -108,7 +108,7 @@ func (p *Pool) Batch(n int) (tss.Envelope, error) {
 		}
 	}
 	maps.Copy(p.free, made)
-	return p.identity.SignFor(&p.share.Key, tss.ProtocolFROST, 1, batchTopic(&p.share.Key, p.share.Owner, batch), body)
+	return p.identity.SignFor(&p.share.Key, tss.ProtocolFROST, 1, batchTopic(&p.share.Key, p.share.Owner), body)
 }
 
 func nonceID(epoch uint64, batch uint32, counter int) (name NonceID) {
@@ -130,18 +130,13 @@ func (p *Pool) Discard() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for name, n := range p.free {
-		if d, e, err := n.take(); err == nil {
-			for i := range d {
-				d[i].Clear()
-				e[i].Clear()
-			}
-		}
+		n.clear()
 		delete(p.free, name)
 	}
 }
 
-func batchTopic(k *tss.Key, owner tss.IdentityKey, batch uint32) hash.Digest {
-	return hash.Sum("frost/batch", k.ID[:], hash.U64(k.Epoch), k.T[:], owner[:], hash.U32(batch))
+func batchTopic(k *tss.Key, owner tss.IdentityKey) hash.Digest {
+	return hash.Sum("frost/batch", k.ID[:], hash.U64(k.Epoch), k.T[:], owner[:])
 }
 
 // Stock is the coordinator's side: the public halves that signers sent. It may be
@@ -168,15 +163,14 @@ func NewStock(k *tss.Key) *Stock {
 func (s *Stock) Add(e tss.Envelope) error {
 	suite := suiteOf(s.key.Suite)
 	size := len(NonceID{}) + 2*suite.group.PointSize()
-	const header = 126 // of the envelope's message
-	if len(e.Message) < header+4 {
-		return fmt.Errorf("%w: batch is cut short", ErrRequest)
-	}
-	batch := binary.BigEndian.Uint32(e.Message[header:])
-	body, err := s.key.OpenFor(e, tss.ProtocolFROST, 1, batchTopic(s.key, e.From, batch))
+	body, err := s.key.OpenFor(e, tss.ProtocolFROST, 1, batchTopic(s.key, e.From))
 	if err != nil {
 		return fmt.Errorf("%w: batch: %w", ErrRequest, err)
 	}
+	if len(body) < 4 {
+		return fmt.Errorf("%w: batch is cut short", ErrRequest)
+	}
+	batch := binary.BigEndian.Uint32(body)
 	body = body[4:]
 	ids := s.key.Parties.Owned(e.From)
 	if n := len(ids); len(body) == 0 || len(body)%(n*size) != 0 || len(body) > n*size*MaxBatch {
@@ -196,7 +190,7 @@ func (s *Stock) Add(e tss.Envelope) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	mark := e.From.String() + string(e.From[:]) + string(hash.U32(batch))
+	mark := string(e.From[:]) + string(hash.U32(batch))
 	if s.seen[mark] {
 		return fmt.Errorf("%w: batch was added before", ErrRequest)
 	}
@@ -298,7 +292,9 @@ func decodeRequest(b []byte) (*onlineRequest, error) {
 		return nil, fmt.Errorf("%w: signers: %w", ErrRequest, err)
 	}
 	for range q.signers {
-		q.names = append(q.names, NonceID(append(r.Take(16), make([]byte, 16)...)[:16]))
+		var name NonceID
+		copy(name[:], r.Take(len(name)))
+		q.names = append(q.names, name)
 	}
 	q.b = r.LP()
 	r.U8() // hashing: none
@@ -346,10 +342,12 @@ func (p *Pool) Sign(ctx context.Context, node *tss.Node, c Coordinator, sr Signe
 	if owner, ok := p.share.Parties.Owner(c.Number); ok && owner != c.Key {
 		return nil, fmt.Errorf("%w: its number is an id of the key", ErrCoordinator)
 	}
-	pairs, err := p.consume(c, q, hash.Sum("q", sr.Q))
+	digest := hash.Sum("q", sr.Q)
+	pairs, err := p.consume(c, q, digest)
 	if err != nil {
 		return nil, err
 	}
+	defer pairs.clear()
 	commitments, err := p.check(q)
 	if err != nil {
 		return nil, err
@@ -372,7 +370,6 @@ func (p *Pool) Sign(ctx context.Context, node *tss.Node, c Coordinator, sr Signe
 	})
 	mine := append(slices.Clone(sr.Signature), sr.Q...)
 	s.Exhibit(mine, func(from tss.Member, theirs []byte) *tss.Fault { return c.inquire(s, from, mine, theirs) })
-	digest := hash.Sum("q", sr.Q)
 	return r.finish(ctx, commitments, pairs, hash.Sum("online/sid", digest[:]))
 }
 
@@ -436,14 +433,12 @@ func (p *Pool) consume(c Coordinator, q *onlineRequest, digest hash.Digest) (*no
 		}
 		delete(p.free, name)
 		p.spent[name] = digest
-		d, e, takeErr := n.take()
-		if err = errors.Join(err, takeErr); takeErr != nil {
-			continue
-		}
-		all.d, all.e = append(all.d, d...), append(all.e, e...)
-		all.points, all.public = append(all.points, n.points...), append(all.public, n.public...)
+		all.d, all.e, all.public = append(all.d, n.d...), append(all.e, n.e...), append(all.public, n.public...)
+		n.clear()
 	}
-	if err == nil && len(all.d) == 0 {
+	if err != nil {
+		all.clear()
+	} else if len(all.d) == 0 {
 		err = fmt.Errorf("%w: this member isn't among the signers", ErrRequest)
 	}
 	return all, err

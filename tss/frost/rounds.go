@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 
 	"github.com/cofferhq/coffer/tss"
 	"github.com/cofferhq/coffer/tss/group"
@@ -18,13 +17,12 @@ import (
 var ErrUsed = errors.New("frost: these nonces were used before")
 
 // nonces are one member's secret nonces for one signature, a pair for each of its
-// signing ids. They are consumed by the first call that needs them.
+// signing ids. They are consumed by the first call that needs them, and belong to one
+// goroutine, or to a Pool under its lock.
 type nonces struct {
-	mu     sync.Mutex
-	used   bool
-	d, e   []group.Scalar
-	points []group.Point // D, E for each id
-	public []byte        // their encodings
+	d, e   []group.Scalar // nil once used
+	points []group.Point  // D, E for each id
+	public []byte         // their encodings
 }
 
 // commit draws nonces for the secret shares of a member's signing ids, hedged with
@@ -56,15 +54,21 @@ func (cs *ciphersuite) commit(secrets []group.Scalar, r io.Reader) (*nonces, err
 
 // take hands out the nonces once and forgets them.
 func (n *nonces) take() (d, e []group.Scalar, err error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.used {
+	if n.d == nil {
 		return nil, nil, ErrUsed
 	}
-	n.used = true
 	d, e = n.d, n.e
 	n.d, n.e = nil, nil
 	return d, e, nil
+}
+
+// clear overwrites the nonces; they can't be used any more.
+func (n *nonces) clear() {
+	for i := range n.d {
+		n.d[i].Clear()
+		n.e[i].Clear()
+	}
+	n.d, n.e = nil, nil
 }
 
 // Format redacts under every verb.

@@ -46,6 +46,7 @@ func Sign(ctx context.Context, s *tss.Session, req Request) (signature []byte, e
 	if err != nil {
 		return nil, err
 	}
+	defer own.clear()
 	bodies, err := s.Broadcast(ctx, own.public)
 	if err != nil {
 		return nil, err
@@ -55,7 +56,7 @@ func Sign(ctx context.Context, s *tss.Session, req Request) (signature []byte, e
 		if m == s.Me() {
 			continue
 		}
-		if commitments, err = r.suite.decodeCommitments(commitments, s.SigningIDs(m), bodies[i]); err != nil {
+		if commitments, err = r.suite.decodeCommitments(commitments, s.IDs(m), bodies[i]); err != nil {
 			return nil, s.Blame(ctx)
 		}
 	}
@@ -85,7 +86,7 @@ func newRun(s *tss.Session, req Request) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{session: s, suite: suiteOf(share.Suite), target: t, message: req.Message, ids: s.SigningIDs(s.Me())}
+	r := &run{session: s, suite: suiteOf(share.Suite), target: t, message: req.Message, ids: s.IDs(s.Me())}
 	for _, id := range r.ids {
 		secret, ok := share.Secret(id)
 		if !ok {
@@ -120,7 +121,7 @@ func (r *run) finish(ctx context.Context, commitments []commitment, n *nonces, b
 	}
 	shares := make([]group.Scalar, 0, len(commitments))
 	for i, m := range s.Members() {
-		if shares, err = r.suite.decodeShares(shares, bodies[i], len(s.SigningIDs(m))); err != nil {
+		if shares, err = r.suite.decodeShares(shares, bodies[i], len(s.IDs(m))); err != nil {
 			return nil, s.Blame(ctx)
 		}
 	}
@@ -133,7 +134,7 @@ func (r *run) finish(ctx context.Context, commitments []commitment, n *nonces, b
 
 func (r *run) judgeInteractive(from, _ tss.Member, m tss.Messages) error {
 	if b := m.Broadcast(1); b != nil {
-		if _, err := r.suite.decodeCommitments(nil, r.session.SigningIDs(from), b); err != nil {
+		if _, err := r.suite.decodeCommitments(nil, r.session.IDs(from), b); err != nil {
 			return err
 		}
 	}
@@ -146,7 +147,7 @@ func (r *run) judgeShares(from tss.Member, body []byte) error {
 	if body == nil {
 		return nil
 	}
-	ids := r.session.SigningIDs(from)
+	ids := r.session.IDs(from)
 	cut := len(body) - hash.Size
 	shares, err := r.suite.decodeShares(nil, body[:cut], len(ids))
 	if err != nil {
