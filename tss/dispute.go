@@ -35,7 +35,7 @@ func (s *Session) control(ctx context.Context) error {
 	}
 	for _, seat := range s.seats {
 		if show := s.box.get(slot{roundShow, kindBroadcast, seat.Number}); show != nil && s.judge != nil {
-			opened, err := s.readShow(seat.Number, show)
+			opened, err := s.showOf(seat.Number, show)
 			if err != nil {
 				return s.accuse(ctx, Faults{s.malformedShow(seat.Number, show)})
 			}
@@ -122,12 +122,14 @@ func (s *Session) accuse(ctx context.Context, faults Faults) error {
 		if len(f.Evidence) == 0 {
 			continue // everyone sees it without being told
 		}
-		body[0]++
-		body = binary.BigEndian.AppendUint16(body, uint16(f.Party))
-		body = binary.BigEndian.AppendUint16(body, uint16(f.victim))
-		body = appendEnvelopes(body, f.Evidence)
+		more := binary.BigEndian.AppendUint16(slices.Clone(body), uint16(f.Party))
+		more = binary.BigEndian.AppendUint16(more, uint16(f.victim))
+		more = appendEnvelopes(more, f.Evidence)
+		if more[0]++; len(more) <= maxAbortBody || passesOn(more) {
+			body = more // else it is too large beside the others
+		}
 	}
-	if !s.accused && len(body) <= MaxMessage-headerSize {
+	if !s.accused {
 		s.accused = true
 		// The session is over whether or not the others hear of it.
 		_ = s.send(ctx, s.others, s.message(roundAbort, kindBroadcast, 0, hash.Digest{}, body))
@@ -231,6 +233,9 @@ func (s *Session) convict(m, to Member, messages []*received, depth int) (*Fault
 				return f.by(to, abort), nil
 			}
 		}
+		if len(faults) > 0 {
+			return faults[0], nil // m's accusation was true after all
+		}
 		if pending {
 			undecided = ErrUndecided
 		}
@@ -287,7 +292,7 @@ func (s *Session) dispute(ctx context.Context, round int) error {
 		}
 	}
 	body = appendEnvelopes(body, cause)
-	if len(body) > maxControlBody {
+	if len(body) > maxShowBody {
 		return ErrInconsistent
 	}
 	if err := s.send(ctx, s.others, s.message(roundShow, kindBroadcast, 0, hash.Digest{}, body)); err != nil {
@@ -295,7 +300,7 @@ func (s *Session) dispute(ctx context.Context, round int) error {
 	}
 	for {
 		// Who is missing is counted first: what comes later is looked at again.
-		unshown := s.missing(slot{round: roundShow, kind: kindBroadcast})
+		unshown := s.unshown(round)
 		unfinished := s.missing(slot{round: roundAbort, kind: kindBroadcast})
 		faults, exhibited := s.examine(round)
 		switch {
@@ -335,13 +340,16 @@ func (s *Session) examine(round int) (faults Faults, exhibited *Fault) {
 		if shown == nil {
 			continue
 		}
-		show, err := s.readShow(m, shown)
+		show, err := s.showOf(m, shown)
 		if err != nil {
 			faults = faults.with(s.malformedShow(m, shown))
 			continue
 		}
-		if show.round != round {
-			continue // about something else: as good as none
+		if show.round != round { // about something else: as good as none
+			if f := s.conflict(show); f != nil {
+				faults = faults.with(f)
+			}
+			continue
 		}
 		if s.inquire != nil {
 			if f := s.inquire(m, show.exhibit); f != nil {
@@ -362,22 +370,22 @@ func (s *Session) examine(round int) (faults Faults, exhibited *Fault) {
 // it than mine, or another value that all must agree on; else nil.
 func (s *Session) differs(m Member, round int) *received {
 	for _, kind := range []uint8{kindBroadcast, kindPrivate} {
-		r := s.box.get(slot{uint8(round + 1), kind, m})
-		if r == nil {
-			continue
-		}
-		if s.echoed(round+1) && r.echo != s.echoes[round-1] {
-			return r
-		}
-		if s.value != nil && round+1 == s.next && !bytes.HasSuffix(r.body, s.value) {
+		if r := s.box.get(slot{uint8(round + 1), kind, m}); r != nil && s.contradicts(r) {
 			return r
 		}
 	}
 	return nil
 }
 
+// contradicts reports whether a message carries another echo than mine of the round
+// before it, or another value.
+func (s *Session) contradicts(r *received) bool {
+	return s.echoed(int(r.round)) && r.echo != s.echoes[r.round-2] ||
+		s.value != nil && int(r.round) == s.next && !bytes.HasSuffix(r.body, s.value)
+}
+
 // conflict convicts a member of whom a show holds another broadcast than I do.
-func (s *Session) conflict(show *show) *Fault {
+func (s *Session) conflict(show *openedShow) *Fault {
 	for _, r := range show.broadcasts {
 		if mine := s.box.get(r.slot()); r.from != s.me && mine != nil && !bytes.Equal(mine.Message, r.Message) {
 			return s.fault(r.from, int(r.round), Equivocated, twoMessages).by(s.me, mine, r)
@@ -387,7 +395,7 @@ func (s *Session) conflict(show *show) *Fault {
 }
 
 // inspect compares what member m shows of a round with what I hold.
-func (s *Session) inspect(m Member, shown *received, show *show) *Fault {
+func (s *Session) inspect(m Member, shown *received, show *openedShow) *Fault {
 	if f := s.conflict(show); f != nil {
 		return f
 	}
@@ -409,20 +417,48 @@ func (s *Session) inspect(m Member, shown *received, show *show) *Fault {
 	return f
 }
 
-// show is what a member shows in a dispute: the broadcasts of a round that it
+// openedShow is what a member shows in a dispute: the broadcasts of a round that it
 // received from all others, what its protocol adds, and at most one message of the
 // next round that caused the dispute. broadcasts holds the cause too if it is one.
-type show struct {
+type openedShow struct {
 	round      int
 	exhibit    []byte
 	broadcasts []*received
 	cause      *received
 }
 
+// unshown returns the members that haven't shown a round.
+func (s *Session) unshown(round int) []Member {
+	out := s.missing(slot{round: roundShow, kind: kindBroadcast})
+	for _, seat := range s.seats {
+		if shown := s.box.get(slot{roundShow, kindBroadcast, seat.Number}); shown != nil {
+			if show, err := s.showOf(seat.Number, shown); err == nil && show.round != round {
+				out = append(out, seat.Number)
+			}
+		}
+	}
+	return out
+}
+
+// showOf is readShow of the show that m sent to me, read once.
+func (s *Session) showOf(m Member, from *received) (*openedShow, error) {
+	if known := s.shows[m]; known != nil {
+		return known, nil
+	}
+	show, err := s.readShow(m, from)
+	if err == nil {
+		if s.shows == nil {
+			s.shows = make(map[Member]*openedShow)
+		}
+		s.shows[m] = show
+	}
+	return show, err
+}
+
 // readShow opens what m shows. It reads alike at all members.
-func (s *Session) readShow(m Member, from *received) (*show, error) {
+func (s *Session) readShow(m Member, from *received) (*openedShow, error) {
 	r := NewReader(from.body)
-	out := &show{round: int(r.U8()), exhibit: r.LP()}
+	out := &openedShow{round: int(r.U8()), exhibit: r.LP()}
 	envelopes, err := readEnvelopes(r)
 	if err != nil {
 		return nil, err
@@ -470,11 +506,11 @@ func (s *Session) malformedShow(m Member, shown *received) *Fault {
 
 // grounded reports whether a show opens a dispute for me too: I hold a message whose
 // echo or value differs, or the show brings one. Without a ground it has no effect.
-func (s *Session) grounded(show *show) bool {
+func (s *Session) grounded(show *openedShow) bool {
 	if show.round >= s.next {
 		return false // a round that I haven't ended
 	}
-	if show.cause != nil && s.echoed(show.round+1) && show.cause.echo != s.echoes[show.round-1] {
+	if show.cause != nil && s.contradicts(show.cause) {
 		return true
 	}
 	return slices.ContainsFunc(s.seats, func(o seat) bool { return s.differs(o.Number, show.round) != nil })

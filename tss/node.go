@@ -246,21 +246,42 @@ func (b *inbox) belongs(r *received) bool {
 
 // Bounds of what an inbox keeps. No protocol has more rounds or longer bodies.
 const (
-	maxRounds      = 8
-	maxBody        = 64 << 10
-	maxControlBody = 900 << 10 // of a show or an abort; two of them fit an abort
+	maxRounds    = 8
+	maxBody      = 64 << 10
+	maxShowBody  = 400 << 10 // two of them fit an abort
+	maxAbortBody = 900 << 10 // one of them fits an abort that passes it on
 )
 
 func bounded(r *received) bool {
-	if r.round >= roundShow {
-		return r.kind == kindBroadcast && len(r.body) <= maxControlBody
+	switch r.round {
+	case roundShow:
+		return r.kind == kindBroadcast && len(r.body) <= maxShowBody
+	case roundAbort:
+		return r.kind == kindBroadcast && (len(r.body) <= maxAbortBody || passesOn(r.body))
 	}
 	return r.round <= maxRounds && len(r.body) <= maxBody
 }
 
+// passesOn reports whether an abort does nothing but pass on a smaller one: only
+// such aborts may be larger than others.
+func passesOn(abort []byte) bool {
+	r := NewReader(abort)
+	if r.U8() != 1 {
+		return false
+	}
+	r.Take(4) // accused and victim
+	es, err := readEnvelopes(r)
+	if err != nil || r.Close() != nil || len(es) != 1 {
+		return false
+	}
+	h, body, ok := decodeHeader(es[0].Message)
+	return ok && h.round == roundAbort && len(body) <= maxAbortBody
+}
+
 // put files a message that the channel has authenticated. What doesn't belong, or
 // is beyond all bounds, is dropped without effect; the first message of a slot
-// stays.
+// stays, and a different second one is kept as proof. Only the first abort counts:
+// two of them together would be too large to prove anything to others.
 func (b *inbox) put(r *received) {
 	toMe := r.kind == kindBroadcast && r.to == 0 || r.kind == kindPrivate && r.to == b.me
 	if !b.belongs(r) || !toMe || r.from == b.me || !bounded(r) {
@@ -271,7 +292,7 @@ func (b *inbox) put(r *received) {
 	switch {
 	case !taken:
 		b.slots[r.slot()] = r
-	case !slices.Equal(first.Message, r.Message) && b.second[r.from] == nil:
+	case !slices.Equal(first.Message, r.Message) && b.second[r.from] == nil && r.round != roundAbort:
 		if b.second == nil {
 			b.second = make(map[Member]*received)
 		}

@@ -37,6 +37,7 @@ type Session struct {
 	echoes []hash.Digest
 	value  []byte // of Agree
 
+	shows   map[Member]*openedShow
 	exhibit []byte // what this member shows in a dispute beside the envelopes
 	inquire Inquiry
 

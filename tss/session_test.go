@@ -402,6 +402,22 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+// A session signs what it was joined for and nothing else.
+func TestOtherRequest(t *testing.T) {
+	bubble(t, "refused", func(t *testing.T) {
+		c := tsstest.NewCluster(t, 1, 2, tsstest.Single(2)...)
+		shares := c.Keygen(tss.SuiteBIP340)
+		p := c.SignProposal(&shares[0].Key, []uint16{1, 2}, frost.Request{Message: []byte("joined for")})
+		for i, r := range tsstest.Each(within(t), c, nil, func(ctx context.Context, i int, n *tss.Node) ([]byte, error) {
+			return tsstest.Sign(ctx, n, p, shares[i], frost.Request{Message: []byte("asked for")})
+		}) {
+			if !errors.Is(r.Err, frost.ErrOtherRequest) {
+				t.Errorf("node %d: %v", i, r.Err)
+			}
+		}
+	})
+}
+
 func TestSecretsDontPrint(t *testing.T) {
 	t.Parallel()
 	f, err := vss.NewPolynomial(group.Secp256k1, 2, tsstest.Reader(1, "poly", 0))

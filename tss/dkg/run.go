@@ -145,11 +145,6 @@ func (st Setting) gather(s *tss.Session, commitments, bodies, privates [][]byte)
 		if shares[i], err = st.DecodeShares(privates[i], len(own)); err != nil {
 			return outcome{}, false
 		}
-		for _, before := range reveals[:i] {
-			if r.Commitment.Equal(before.Commitment) {
-				return outcome{}, false // nobody can know another's polynomial
-			}
-		}
 	}
 	out = st.combine(reveals, shares)
 	return out, proofs.Valid(s.Rand())

@@ -259,6 +259,31 @@ func dkgCheats(suite tss.Suite, threshold int) []cheat {
 			}
 			return []tsstest.Message{m, control(roundShow, emptyShow(2))(m)}
 		}), kinds: bad, partial: true},
+		{name: "wrong share, hidden behind large aborts", tamper: func(m tsstest.Message, toVictim bool) []tsstest.Message {
+			if m.Round() != 2 || !m.Private() || !toVictim {
+				return []tsstest.Message{m}
+			}
+			var out []tsstest.Message
+			for i, size := range []int{1500 << 10, 460 << 10, 461 << 10} {
+				out = append(out, control(roundAbort, slices.Repeat([]byte{byte(i + 1)}, size))(m.Broadcast()))
+			}
+			m.Body()[9] ^= 1
+			return append(out, m)
+		}, kinds: []tss.Kind{tss.Malformed, tss.Invalid}},
+		{name: "R3 wrong echo, behind a show of another round", tamper: func(m tsstest.Message, _ bool) []tsstest.Message {
+			switch {
+			case m.Round() == 1:
+				return []tsstest.Message{m, control(roundShow, emptyShow(0))(m), control(roundAbort, []byte{0})(m)}
+			case m.Round() == 3:
+				m.Echo()[3] ^= 1
+			case m.Round() >= roundShow:
+				return nil
+			}
+			return []tsstest.Message{m}
+		}, unproved: true},
+		{name: "an abort that is passed on, about nothing", tamper: one(2, false, and(func(m tsstest.Message) tsstest.Message {
+			return control(roundAbort, accusation(3, 2, control(roundAbort, []byte{0})(m.Sender(3))))(m)
+		})), kinds: wrong},
 		{name: "wrong share, hidden behind padding", tamper: func(m tsstest.Message, toVictim bool) []tsstest.Message {
 			out := []tsstest.Message{m}
 			if m.Round() == 1 {
@@ -293,6 +318,9 @@ func dkgCheats(suite tss.Suite, threshold int) []cheat {
 		}},
 		cheat{name: "proof made as another member", attackNumber: "A7 C5", kinds: wrong, deal: func(ctx context.Context, s *tss.Session) error {
 			return cheatDealing(ctx, s, st(s), 3, nil)
+		}},
+		cheat{name: "another chain code, with a vote for what follows", attackNumber: "A8 A10", kinds: wrong, deal: func(ctx context.Context, s *tss.Session) error {
+			return rushingDealing(ctx, s, st(s), flip(chainCode))
 		}},
 		cheat{name: "wrong proof, properly committed to", attackNumber: "A5", kinds: wrong, deal: func(ctx context.Context, s *tss.Session) error {
 			return cheatDealing(ctx, s, st(s), guilty, flip(scalarZ+8))
@@ -341,6 +369,101 @@ func cheatDealing(ctx context.Context, s *tss.Session, st dkg.Setting, as tss.Me
 	}
 	_, _, err = s.Scatter(ctx, reveal, func(to tss.Member) []byte { return d.Share(s.IDs(to)) })
 	return err
+}
+
+// rushingDealing alters its reveal after it committed to another one, and goes on to
+// the vote as if nothing were wrong.
+func rushingDealing(ctx context.Context, s *tss.Session, st dkg.Setting, alter func([]byte) []byte) error {
+	s.Start([]tss.Round{
+		{Broadcast: hash.Size},
+		{Broadcast: st.RevealSize(), Private: group.ScalarSize},
+		{Broadcast: tss.StatementSize, NoEcho: true},
+	}, func(_, _ tss.Member, _ tss.Messages) error { return nil })
+	d, err := dkg.Deal(st, guilty, s.Rand())
+	if err != nil {
+		return err
+	}
+	c := d.Commit()
+	if _, err := s.Broadcast(ctx, c[:]); err != nil {
+		return err
+	}
+	bodies, _, err := s.Scatter(ctx, alter(slices.Clone(d.Reveal())), func(to tss.Member) []byte { return d.Share(s.IDs(to)) })
+	if err != nil {
+		return err
+	}
+	// The sharing that follows from what everyone revealed.
+	g, t := st.Suite.Group(), st.Threshold
+	sum := make([]group.Point, t)
+	sid := s.ID()
+	parts := [][]byte{sid[:]}
+	for k := range sum {
+		sum[k] = g.Identity()
+	}
+	for _, b := range bodies {
+		r, err := st.DecodeReveal(b)
+		if err != nil {
+			return err
+		}
+		for k := range sum {
+			sum[k] = sum[k].Add(r.Commitment[k])
+		}
+		parts = append(parts, r.ChainCode[:])
+	}
+	var commitment []byte
+	for _, p := range sum {
+		commitment = p.AppendBytes(commitment)
+	}
+	cc, e1, e2 := hash.Sum("dkg/cc", parts...), s.Echo(1), s.Echo(2)
+	fingerprint := hash.Sum("dkg/T", sid[:], commitment, cc[:], e1[:], e2[:], make([]byte, 32))
+	vote := s.SignStatement(tss.Statement{
+		Kind: tss.StatementYes, KeyID: hash.Sum("keyid", sid[:]), Target: 1, Attempt: 1, T: fingerprint,
+	})
+	_, err = s.Broadcast(ctx, vote.Bytes())
+	return err
+}
+
+// Two colluders try to have member 4 convicted by member 1: Y sends them different
+// broadcasts, and X accuses Y to member 4 alone, with the one that member 4 has.
+func TestNobodyIsFramedByAHalfTruth(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const a, x, y, b = 0, 1, 2, 3
+		cl := tsstest.NewCluster(t, 7, 3, tsstest.Single(4)...)
+		key := func(i int) tss.IdentityKey { return cl.Identities[i].Public() }
+		sign := func(i int, m tsstest.Message) tss.Envelope {
+			sig, err := cl.Identities[i].SignEnvelope(m)
+			if err != nil {
+				t.Error(err)
+			}
+			return tss.Envelope{From: key(i), Message: m, Signature: sig}
+		}
+		cl.Net.Tamper = func(from, to tss.IdentityKey, m tsstest.Message) []tsstest.Message {
+			switch {
+			case m.Round() == 0 || from == key(a) || from == key(b):
+				return []tsstest.Message{m}
+			case from == key(y) && m.Round() == 1 && to == key(b):
+				proof := sign(y, slices.Clone(m))
+				abort := accusation(3, 4, proof.Message)
+				copy(abort[len(abort)-64:], proof.Signature)
+				accuse := sign(x, control(roundAbort, abort)(m.Sender(2)))
+				time.AfterFunc(time.Millisecond, func() { cl.Net.Inject(key(b), accuse) })
+				return []tsstest.Message{m}
+			case from == key(y) && m.Round() == 1:
+				m.Body()[3] ^= 1
+				return []tsstest.Message{m}
+			}
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		results := cl.TryKeygen(ctx, tss.SuiteEd25519)
+		for _, i := range []int{a, b} {
+			culprits := tss.Culprits(results[i].Err)
+			if len(culprits) == 0 || slices.Contains(culprits, 1) || slices.Contains(culprits, 4) {
+				t.Errorf("node %d: %v", i, results[i].Err)
+			}
+		}
+	})
 }
 
 func TestKeygenCheats(t *testing.T) {

@@ -190,6 +190,13 @@ func (m Message) As(round int) Message {
 	return out
 }
 
+// Broadcast returns the message as one to all.
+func (m Message) Broadcast() Message {
+	out := m.To(0)
+	out[atKind] = 0
+	return out
+}
+
 // To returns the message with another receiver's number in its header.
 func (m Message) To(to tss.Member) Message {
 	out := slices.Clone(m)

@@ -88,19 +88,6 @@ func (c Commitment) Bytes() []byte {
 	return b
 }
 
-// Equal reports whether both commitments have the same points.
-func (c Commitment) Equal(o Commitment) bool {
-	if len(c) != len(o) {
-		return false
-	}
-	for k := range c {
-		if !c[k].Equal(o[k]) {
-			return false
-		}
-	}
-	return true
-}
-
 // Sum returns the commitment to the sum of the polynomials; all have t points.
 func Sum(cs []Commitment) Commitment {
 	sum := append(Commitment{}, cs[0]...)
