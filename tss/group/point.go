@@ -1,8 +1,6 @@
 package group
 
 import (
-	"bytes"
-
 	"filippo.io/edwards25519"
 	secp256k1 "gitlab.com/yawning/secp256k1-voi"
 )
@@ -59,8 +57,9 @@ func (g Group) DecodePoint(b []byte) (Point, error) {
 			return Point{}, ErrPoint
 		}
 	case g == Edwards25519 && len(b) == 32:
-		// SetBytes takes non-canonical encodings of y: compare.
-		if _, err := p.e.SetBytes(b); err != nil || !bytes.Equal(p.e.Bytes(), b) {
+		// SetBytes takes y = p .. p+18 too, and x = 0 with its sign set, which is the
+		// identity or of order 2.
+		if _, err := p.e.SetBytes(b); err != nil || !belowFieldOrder(b) {
 			return Point{}, ErrPoint
 		}
 		if p.IsIdentity() || !inPrimeSubgroup(&p.e) {
@@ -70,6 +69,16 @@ func (g Group) DecodePoint(b []byte) (Point, error) {
 		return Point{}, ErrPoint
 	}
 	return p, nil
+}
+
+// belowFieldOrder reports whether y of an encoded point is below p = 2^255 - 19.
+func belowFieldOrder(b []byte) bool {
+	for i := 30; i > 0; i-- {
+		if b[i] != 0xff {
+			return true
+		}
+	}
+	return b[31]&0x7f != 0x7f || b[0] < 0xed
 }
 
 // Group returns the group that the point belongs to.
