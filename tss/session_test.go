@@ -549,6 +549,19 @@ func TestCertificate(t *testing.T) {
 				t.Errorf("%d of %d bytes decode", n, len(b))
 			}
 		}
+		// A share of another key, epoch or sharing, even with the same secrets.
+		const atID, atEnd = 20, 20 + 32 + 8 + 32
+		for i := atID; i < atEnd; i++ {
+			alter := stored[0].Bytes()
+			alter[i] ^= 1
+			other, err := tss.DecodeKeyShare(alter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := back.Activates(other); err == nil {
+				t.Errorf("the certificate activates a share with byte %d altered", i)
+			}
+		}
 		less := *back
 		less.Votes = less.Votes[:2]
 		if err := less.Activates(stored[0]); err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -284,6 +285,17 @@ func dkgCheats(suite tss.Suite, threshold int) []cheat {
 		{name: "an abort that is passed on, about nothing", tamper: one(2, false, and(func(m tsstest.Message) tsstest.Message {
 			return control(roundAbort, accusation(3, 2, control(roundAbort, []byte{0})(m.Sender(3))))(m)
 		})), kinds: wrong},
+		{name: "show of forged broadcasts", attackNumber: "A11", tamper: one(2, false, and(func(m tsstest.Message) tsstest.Message {
+			show := append([]byte{1}, hash.U64(0)...)
+			show = append(show, 0, 3)
+			for _, from := range []tss.Member{1, 3, 4} {
+				forged := m.As(1).Sender(from).With(make([]byte, 32))
+				clear(forged.Echo())
+				show = append(append(show, hash.U64(uint64(len(forged)))...), forged...)
+				show = append(show, make([]byte, 64)...)
+			}
+			return control(roundShow, append(show, 0, 0))(m)
+		})), kinds: bad},
 		{name: "wrong share, hidden behind padding", tamper: func(m tsstest.Message, toVictim bool) []tsstest.Message {
 			out := []tsstest.Message{m}
 			if m.Round() == 1 {
@@ -420,6 +432,62 @@ func rushingDealing(ctx context.Context, s *tss.Session, st dkg.Setting, alter f
 	})
 	_, err = s.Broadcast(ctx, vote.Bytes())
 	return err
+}
+
+// A cheater turns what an honest member really signed against it: a private message as
+// if it had been for somebody else, and a message of an earlier session.
+func TestTrueMessagesFrameNobody(t *testing.T) {
+	t.Parallel()
+	const framed = 2 // index of the honest member that is accused
+	for name, use := range map[string]func(earlier, now []tsstest.Message) []tsstest.Message{
+		"private message for somebody else": func(_, now []tsstest.Message) []tsstest.Message { return now },
+		"broadcast of another session":      func(earlier, _ []tsstest.Message) []tsstest.Message { return earlier[:1] },
+	} {
+		synctestRun(t, name, func(t *testing.T) {
+			cl := tsstest.NewCluster(t, 7, 3, tsstest.Single(4)...)
+			var mu sync.Mutex
+			var seen []tsstest.Message // round 2 of the framed member, as the cheater got it
+			cl.Net.Watch = func(from, to tss.IdentityKey, m tsstest.Message) {
+				mu.Lock()
+				defer mu.Unlock()
+				if from == cl.Identities[framed].Public() && to == cl.Identities[cheater].Public() && m.Round() == 2 {
+					seen = append(seen, m)
+				}
+			}
+			cl.Keygen(tss.SuiteEd25519)
+			mu.Lock()
+			earlier := seen
+			seen = nil
+			mu.Unlock()
+
+			cl.Net.Tamper = func(from, _ tss.IdentityKey, m tsstest.Message) []tsstest.Message {
+				if from != cl.Identities[cheater].Public() || m.Round() != 3 {
+					return []tsstest.Message{m}
+				}
+				mu.Lock()
+				evidence := use(earlier, seen)
+				mu.Unlock()
+				body := append([]byte{1}, hash.U16(uint16(framed+1))...)
+				body = append(body, hash.U16(1)...) // victim
+				body = append(body, hash.U16(uint16(len(evidence)))...)
+				for _, e := range evidence {
+					sig, err := cl.Identities[framed].SignEnvelope(e) // as it was sent
+					if err != nil {
+						t.Error(err)
+					}
+					body = append(append(append(body, hash.U64(uint64(len(e)))...), e...), sig...)
+				}
+				return []tsstest.Message{control(roundAbort, body)(m)}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			for i, r := range cl.TryKeygen(ctx, tss.SuiteEd25519) {
+				if i != cheater {
+					cheat{kinds: wrong}.judge(t, i, r.Err)
+				}
+			}
+		})
+	}
 }
 
 // Two colluders try to have member 4 convicted by member 1: Y sends them different
