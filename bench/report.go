@@ -71,7 +71,8 @@ Coffer's. Must is the bound for a release, aim the goal.
 `
 
 const notes = `
-Allocations are those of one party. Bytes are what one party sends, message
+Allocations are those of one party. Bytes are what one party sends: for
+Coffer whole messages with their headers, the join included, for the peers message
 bodies only; a message to many counts once for each receiver. A round is one wave
 of messages.
 

@@ -13,7 +13,7 @@ import (
 )
 
 // Whoever finds a fault tells all others in one broadcast, the abort: whom it
-// accuses, with all signed messages that it has from the accused. The others
+// accuses, with the signed messages that prove it. The others
 // decide for themselves by the same judgement that runs on their own messages,
 // so a true accusation convicts the accused everywhere and a false one convicts
 // the accuser (docs/spec/02-session.md §6).

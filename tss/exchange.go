@@ -13,15 +13,8 @@ import (
 // Broadcast runs a round in which every member sends everyone the same body. It
 // returns all bodies in the order of Members, the own one included.
 func (s *Session) Broadcast(ctx context.Context, body []byte) ([][]byte, error) {
-	bodies, _, err := s.exchange(ctx, body, nil)
+	bodies, _, err := s.Scatter(ctx, body, nil)
 	return bodies, err
-}
-
-// Scatter runs a round in which every member sends everyone the same broadcast
-// body, and each a private one. It returns both kinds in the order of Members;
-// the own private body is nil.
-func (s *Session) Scatter(ctx context.Context, body []byte, private func(to Member) []byte) (bodies, privates [][]byte, err error) {
-	return s.exchange(ctx, body, private)
 }
 
 // Agree is Broadcast with a value, the last 32 bytes of each body, that must be
@@ -45,7 +38,10 @@ func (s *Session) Agree(ctx context.Context, body []byte, value hash.Digest) ([]
 	return bodies, nil
 }
 
-func (s *Session) exchange(ctx context.Context, body []byte, private func(to Member) []byte) (bodies, privates [][]byte, err error) {
+// Scatter runs a round in which every member sends everyone the same broadcast
+// body, and each a private one. It returns both kinds in the order of Members;
+// the own private body is nil.
+func (s *Session) Scatter(ctx context.Context, body []byte, private func(to Member) []byte) (bodies, privates [][]byte, err error) {
 	if s.next >= len(s.rounds) {
 		return nil, nil, fmt.Errorf("tss: the session has no round %d", s.next+1)
 	}

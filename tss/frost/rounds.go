@@ -173,6 +173,7 @@ func (s *signing) sign(ids []uint16, secrets []group.Scalar, n *nonces) ([]group
 	if err != nil {
 		return nil, err
 	}
+	defer (&nonces{d: d, e: e}).clear()
 	at := make([]int, len(ids))
 	issued := make([]byte, 0, len(n.public))
 	for i, id := range ids {
@@ -189,8 +190,6 @@ func (s *signing) sign(ids []uint16, secrets []group.Scalar, n *nonces) ([]group
 	for i := range ids {
 		z[i] = d[i].Add(s.factors[at[i]].Mul(e[i]))
 		own = own.Add(z[i])
-		d[i].Clear()
-		e[i].Clear()
 	}
 	if err := s.bind(s.group.BaseMul(own), ids); err != nil {
 		return nil, err
