@@ -104,3 +104,14 @@ func VerifyRecovery(key *custody.RecoveryKey, hash custody.Hash, signature []byt
 	}
 	return nil
 }
+
+// CheckNode refuses a node whose keys can't be used.
+func CheckNode(n *custody.SignerNode) error {
+	if _, err := hybrid.ParsePublicKey(n.IdentityKey); err != nil {
+		return &custody.Error{Code: custody.Invalid, Field: "identityKey", Err: err}
+	}
+	if _, err := hybrid.ParsePublicKey(n.WitnessKey); err != nil {
+		return &custody.Error{Code: custody.Invalid, Field: "witnessKey", Err: err}
+	}
+	return nil
+}

@@ -246,7 +246,7 @@ type Prepared struct {
 	Intent      ID[Intent] `json:"intent"`
 	By          ID[Intent] `json:"by"`          // the intent itself, or the SPEED_UP or CANCEL that asks for this
 	Transaction Hash       `json:"transaction"` // SHA-256 of the unsigned transaction
-	Claims      []Claim    `json:"claims"`      // all of them
+	Claims      []Claim    `json:"claims"`      // all of them; none for a typed message
 	Fee         Amount     `json:"fee"`         // the highest that it can cost
 }
 
@@ -254,8 +254,8 @@ type Prepared struct {
 const MaxClaims = 1000
 
 func (p *Prepared) valid() error {
-	if len(p.Claims) == 0 || len(p.Claims) > MaxClaims {
-		return invalid("claims", fmt.Sprintf("between 1 and %d", MaxClaims))
+	if len(p.Claims) > MaxClaims {
+		return invalid("claims", fmt.Sprintf("more than %d", MaxClaims))
 	}
 	for i, c := range p.Claims {
 		if (c.Nonce == nil) == (c.Outpoint == "") {
@@ -278,8 +278,8 @@ type Receipt struct {
 func (r Receipt) valid() error { return NodeSignature(r).valid() }
 
 // ReceiptHash is what a signer signs after it signed the transaction of the
-// PREPARED entry with the given leaf hash: messages are what the signatures of
-// the transaction sign, one hash per signature, in order.
+// PREPARED entry with the given leaf hash: messages are the SHA-256 of what
+// each signature of the transaction signs, in order.
 func ReceiptHash(charter, prepared Hash, messages []Hash) Hash {
 	parts := [][]byte{charter[:], prepared[:]}
 	for _, m := range messages {
@@ -292,7 +292,7 @@ func ReceiptHash(charter, prepared Hash, messages []Hash) Hash {
 type SignedRecord struct {
 	Intent     ID[Intent] `json:"intent"`
 	Prepared   Hash       `json:"prepared"`   // leaf hash of the PREPARED entry
-	Messages   []Hash     `json:"messages"`   // what each signature signs
+	Messages   []Hash     `json:"messages"`   // SHA-256 of what each signature signs
 	Signatures []Blob     `json:"signatures"` // one per message, in order
 	Receipts   []Receipt  `json:"receipts"`
 }

@@ -409,16 +409,16 @@ func (s SignerSet) valid() error {
 type Key struct {
 	ID        ID[Key]   `json:"id"`
 	Scheme    Scheme    `json:"scheme"`
-	PublicKey Blob      `json:"publicKey"` // 33 bytes compressed, or 32 for BIP-340 and Ed25519
+	PublicKey Blob      `json:"publicKey"` // 33 bytes, SEC 1 compressed, on secp256k1; 32 for Ed25519
 	ChainCode Hash      `json:"chainCode"` // H("cc", cc): a commitment, never the chain code
 	Epoch     uint32    `json:"epoch"`
 	Set       SignerSet `json:"signerSet"`
 }
 
 func (k Key) valid() error {
-	want := 32
-	if k.Scheme == ECDSASecp256k1 {
-		want = 33
+	want := 33
+	if k.Scheme == Ed25519 {
+		want = 32
 	}
 	if len(k.PublicKey) != want {
 		return invalid("publicKey", fmt.Sprintf("%d bytes, want %d for %s", len(k.PublicKey), want, k.Scheme))

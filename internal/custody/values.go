@@ -274,7 +274,7 @@ var patterns = struct {
 	address:  regexp.MustCompile(`^[a-zA-Z0-9]{1,128}$`),
 	selector: regexp.MustCompile(`^0x[0-9a-f]{8}$`),
 	label:    regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`),
-	literal:  regexp.MustCompile(`^(true|false|-?[0-9]{1,80}|0x[0-9a-fA-F]{0,1022})$`),
+	literal:  regexp.MustCompile(`^(true|false|-?[0-9]{1,80}|0x[0-9a-fA-F]*)$`),
 	origin:   regexp.MustCompile(`^(https://[a-z0-9.-]{1,253}|http://localhost)(:[1-9][0-9]{0,4})?$`),
 	host:     regexp.MustCompile(`^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*$`),
 	issuer:   regexp.MustCompile(`^(https://[a-z0-9.-]{1,253}|http://localhost)(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]{0,200})?$`),
@@ -369,7 +369,11 @@ func (l *Label) UnmarshalText(b []byte) error {
 
 // UnmarshalText checks the form.
 func (l *Literal) UnmarshalText(b []byte) error {
-	return match(l, b, patterns.literal, "not a number, hex string, true or false")
+	const rule = "not a number, hex string, true or false of at most 1,024 characters"
+	if len(b) > 1024 {
+		return invalid("", rule)
+	}
+	return match(l, b, patterns.literal, rule)
 }
 
 // UnmarshalText checks the form.
