@@ -1,0 +1,134 @@
+package state_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"crypto/sha256"
+
+	"github.com/cofferhq/coffer/internal/custody"
+	"github.com/cofferhq/coffer/internal/journal"
+	"github.com/cofferhq/coffer/internal/state"
+	"github.com/cofferhq/coffer/internal/state/statetest"
+	"github.com/cofferhq/coffer/tss"
+	"github.com/cofferhq/coffer/tss/derive"
+	"github.com/cofferhq/coffer/tss/frost"
+	"github.com/cofferhq/coffer/tss/tsstest"
+)
+
+// recorded is a world's journal as bundles are collected from.
+type recorded struct{ *statetest.World }
+
+func (r recorded) ReadHashes(indexes []int64) ([]journal.Hash, error) { return r.Tree.ReadHashes(indexes) }
+
+func (r recorded) Entry(index int64) ([]byte, state.Code, error) {
+	return r.Entries[index], r.Results[index].Void, nil
+}
+
+// signedTransfer carries a transfer through to SIGNED, with a real threshold
+// signature, and returns its bundle.
+func signedTransfer(t *testing.T) (*bank, []byte, state.Trust) {
+	t.Helper()
+	cluster := tsstest.NewCluster(t, 7, 2, tsstest.Single(3)...)
+	shares := cluster.Keygen(tss.SuiteBIP340)
+	key := &shares[0].Key
+	b := newBankWithKey(t, small, nil, key)
+
+	in := b.Intent("ida", custody.TransferIntent, &custody.Transfer{
+		Network: regtest, Wallet: b.hot, Asset: coin, Amount: custody.NewAmount(60_000_000), FeeLimit: custody.NewAmount(1000),
+		Destination: custody.Recipient{Kind: custody.OneTime, Address: stranger, Country: "SG"},
+	})
+	b.Must(b.Submit("ida", in))
+	b.Must(b.Say("una", custody.Yes, in))
+	b.Must(b.Say("tom", custody.Yes, in))
+	b.Must(b.Screen(in, custody.ScreeningPass))
+	b.Must(b.Witness(in))
+	b.Must(b.Authorize(in))
+	transaction := []byte("an unsigned transaction")
+	p := b.Must(b.Append(custody.PreparedEntry, &custody.Prepared{
+		Intent: in.ID, By: in.ID, Transaction: sha256.Sum256(transaction),
+		Claims: []custody.Claim{statetest.Outpoint(1), statetest.Outpoint(2)}, Fee: custody.NewAmount(800),
+	}))
+	// Another intent comes between, and changes of people too: bundles leave out the
+	// one and carry the others.
+	b.Must(b.Submit("ida", b.pay("ida", 5)))
+	b.govern(custody.GroupChangeIntent, &custody.GroupChange{Group: custody.Group{ID: "auditors", Members: []custody.ID[custody.Person]{b.People["ida"].ID}}})
+
+	paths := []string{"m/0/0/3", "m/0/1/0"}
+	record := &custody.SignedRecord{Intent: in.ID, Prepared: p.Leaf}
+	var messages []custody.Blob
+	for i, path := range paths {
+		message := sha256.Sum256([]byte{byte(i)})
+		parsed, err := derive.ParsePath(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sig := cluster.Sign(shares, []uint16{1, 3}, frost.Request{Message: message[:], Path: parsed, Taproot: new(frost.Taproot)})
+		messages = append(messages, message[:])
+		record.Messages = append(record.Messages, sha256.Sum256(message[:]))
+		record.Signatures = append(record.Signatures, sig)
+	}
+	record.Receipts = b.Receipts(p.Leaf, record.Messages, "node-a", "node-c")
+	b.Must(b.Append(custody.SignedEntry, record))
+	b.Must(b.Observe(in, p.Leaf, custody.Broadcast))
+
+	bundle, err := state.Collect(recorded{b.World}, b.Head(), in.ID, b.State.CharterHash())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle.Transaction, bundle.Messages, bundle.Paths, bundle.ChainCode = transaction, messages, paths, custody.Hash(key.ChainCode)
+	return b, statetest.Encode(t, bundle), state.Trust{Charter: b.State.CharterHash()}
+}
+
+func TestBundleVerifies(t *testing.T) {
+	_, raw, trust := signedTransfer(t)
+	report, err := state.Verify(raw, trust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for _, c := range report.Checks {
+		text.WriteString(c.Check + " " + string(c.Standing) + " " + c.By + ": " + c.Detail + "\n")
+	}
+	t.Log(len(raw), "bytes\n"+text.String())
+	for _, want := range []string{"charter proved", "approval proved DEVICE", "attestation attested attestor screening", "allowed by rule large", "total attested", "receipt attested node node-c", "signature proved key"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the report doesn't say %q", want)
+		}
+	}
+}
+
+// TestBundleFlippedByte changes bytes all over a bundle, one at a time.
+func TestBundleFlippedByte(t *testing.T) {
+	_, raw, trust := signedTransfer(t)
+	if _, err := state.Verify(raw, trust); err != nil {
+		t.Fatal(err)
+	}
+	step := 53
+	if testing.Short() {
+		step = 997
+	}
+	named := make(map[string]int)
+	for i := 0; i < len(raw); i += step {
+		bad := bytes.Clone(raw)
+		bad[i] ^= 1 << (i % 7)
+		_, err := state.Verify(bad, trust)
+		failed, ok := errors.AsType[*state.CheckError](err)
+		if !ok || failed.Check == "" {
+			t.Fatalf("byte %d of …%s…: %v", i, raw[max(0, i-30):min(len(raw), i+30)], err)
+		}
+		named[failed.Check]++
+	}
+	t.Log(named)
+}
+
+func TestBundleOtherTrust(t *testing.T) {
+	_, raw, _ := signedTransfer(t)
+	for _, trust := range []state.Trust{{}, {Charter: custody.Hash{1}}, {Snapshot: custody.Hash{1}}} {
+		if _, err := state.Verify(raw, trust); err == nil {
+			t.Errorf("trusting %v, the bundle verifies", trust)
+		}
+	}
+}

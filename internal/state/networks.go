@@ -1,0 +1,59 @@
+package state
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/cofferhq/coffer/internal/custody"
+)
+
+// family is what kind of network it is, by the CAIP-2 namespace.
+type family string
+
+// The families.
+const (
+	evm     family = "eip155"
+	bitcoin family = "bip122"
+	solana  family = "solana"
+)
+
+func familyOf(n custody.Network) family {
+	namespace, _, _ := strings.Cut(string(n), ":")
+	return family(namespace)
+}
+
+// bitcoinMainnet is the first 32 hex digits of its genesis block's hash (CAIP-4
+// of namespace bip122).
+const bitcoinMainnet custody.Network = "bip122:000000000019d6689c085ae165831e93"
+
+// nativeAsset is what a network takes fees in: SLIP-44 coin types. It is empty for
+// a network of an unknown family.
+func nativeAsset(n custody.Network) custody.Asset {
+	switch familyOf(n) {
+	case evm:
+		return custody.Asset(n) + "/slip44:60"
+	case bitcoin:
+		if n == bitcoinMainnet {
+			return custody.Asset(n) + "/slip44:0"
+		}
+		return custody.Asset(n) + "/slip44:1"
+	case solana:
+		return custody.Asset(n) + "/slip44:501"
+	default:
+		return ""
+	}
+}
+
+// signsFor reports whether keys of a scheme sign for a network.
+func signsFor(s custody.Scheme, n custody.Network) bool {
+	schemes := map[family][]custody.Scheme{
+		evm:     {custody.ECDSASecp256k1},
+		bitcoin: {custody.ECDSASecp256k1, custody.BIP340Secp256k1},
+		solana:  {custody.Ed25519},
+	}
+	return slices.Contains(schemes[familyOf(n)], s)
+}
+
+// lanes reports whether transactions of a network are ordered by a nonce for each
+// account, rather than claiming outputs.
+func lanes(n custody.Network) bool { return familyOf(n) == evm }
