@@ -86,12 +86,8 @@ func verifyHash(key crypto.PublicKey, hash custody.Hash, signature []byte) bool 
 }
 
 // VerifyNode checks a node's hybrid signature over a hash.
-func VerifyNode(key custody.HybridKey, hash custody.Hash, signature []byte) error {
-	public, err := hybrid.ParsePublicKey(key)
-	if err != nil {
-		return &custody.Error{Code: custody.Invalid, Field: "identityKey", Err: err}
-	}
-	if err := public.Verify(hash[:], signature); err != nil {
+func VerifyNode(key hybrid.PublicKey, hash custody.Hash, signature []byte) error {
+	if err := key.Verify(hash[:], signature); err != nil {
 		return &custody.Error{Code: custody.Unauthenticated, Field: "signature", Err: err}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"crypto"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -33,7 +34,7 @@ const (
 // challenge is the hash. The user must have been verified, and the page that
 // asked must be the charter's own, in no frame. The signature counter is not
 // used: passkeys that are synchronised don't count.
-func verifyPasskey(c *custody.Credential, e *custody.Evidence, hash custody.Hash, rp *custody.RelyingParty) error {
+func verifyPasskey(key crypto.PublicKey, e *custody.Evidence, hash custody.Hash, rp *custody.RelyingParty) error {
 	var client clientData
 	if err := json.Unmarshal(e.Signed.ClientData, &client); err != nil {
 		return refuse("signed.clientDataJSON", "not valid JSON")
@@ -65,10 +66,6 @@ func verifyPasskey(c *custody.Credential, e *custody.Evidence, hash custody.Hash
 		return refuse("signed.authenticatorData", "backed up but not eligible")
 	case flags&^flagsUsed != 0:
 		return refuse("signed.authenticatorData", "unknown flags")
-	}
-	key, err := ParseKey(c.Algorithm, c.PublicKey)
-	if err != nil {
-		return err
 	}
 	digest := sha256.Sum256(e.Signed.ClientData)
 	if !verifyMessage(key, slices.Concat([]byte(data), digest[:]), e.Signature) {

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"crypto"
 	"slices"
 
 	"github.com/cofferhq/coffer/internal/custody"
@@ -11,6 +12,17 @@ import (
 type Realm struct {
 	RelyingParty *custody.RelyingParty
 	Issuer       func(custody.Name) *custody.Issuer // nil if there is none
+
+	// Key is [ParseKey] for a credential's key, for a caller that keeps what it
+	// returned. Nil is ParseKey itself.
+	Key func(*custody.Credential) (crypto.PublicKey, error)
+}
+
+func (r Realm) key(c *custody.Credential) (crypto.PublicKey, error) {
+	if r.Key != nil {
+		return r.Key(c)
+	}
+	return ParseKey(c.Algorithm, c.PublicKey)
 }
 
 // Verified is what verified evidence shows beside the signature.
@@ -31,9 +43,13 @@ func (r Realm) Verify(c *custody.Credential, e *custody.Evidence, hash custody.H
 	}
 	switch kind {
 	case custody.WebAuthn:
-		return Verified{Kind: kind}, verifyPasskey(c, e, hash, r.RelyingParty)
+		key, err := r.key(c)
+		if err != nil {
+			return Verified{}, err
+		}
+		return Verified{Kind: kind}, verifyPasskey(key, e, hash, r.RelyingParty)
 	case custody.Device:
-		key, err := ParseKey(c.Algorithm, c.PublicKey)
+		key, err := r.key(c)
 		if err != nil {
 			return Verified{}, err
 		}

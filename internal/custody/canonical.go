@@ -4,8 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"strconv"
+	"reflect"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -45,63 +44,44 @@ func Encode(v any) ([]byte, error) {
 
 // Decode parses data, canonical JSON of at most limit bytes, into v. It refuses,
 // naming the field, whatever [Encode] would not write again byte for byte: an
-// unknown, duplicate, missing or ill-typed field, a null, a number that is not an
-// integer within ±(2^53−1), nesting beyond [MaxDepth], and any other spelling
-// than the canonical one. v's contents are undefined after an error.
+// unknown, duplicate, missing, empty optional or ill-typed field, a null, a number
+// that is not an integer within ±(2^53−1), nesting beyond [MaxDepth], and any
+// other spelling than the canonical one. v's contents are undefined after an
+// error.
 func Decode(data []byte, v any, limit int) error {
 	if len(data) > limit {
 		return invalid("", fmt.Sprintf("%d bytes, at most %d allowed", len(data), limit))
 	}
-	if err := scan(data); err != nil {
-		return err
-	}
 	return decodePart(data, v)
 }
 
-// decodePart is [Decode] for a value inside a document that scan has passed.
+// decodePart is [Decode] without a limit of its own, for a value inside a document.
 func decodePart(data []byte, v any) error {
-	if err := json.Unmarshal(data, v, json.RejectUnknownMembers(true)); err != nil {
-		return semanticError(err)
+	if err := scan(data, shapeOf(reflect.TypeOf(v))); err != nil {
+		// What scan says holds of canonical text alone: in any other, a field that
+		// it misses can stand further down.
+		if spelling := misspelled(data); spelling != nil {
+			return spelling
+		}
+		return err
 	}
-	again, err := Encode(v)
-	if err != nil {
+	// What scan has passed is not looked for again.
+	if err := json.Unmarshal(data, v, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
 		return semanticError(err)
-	}
-	if !bytes.Equal(again, data) {
-		return difference(data, again)
 	}
 	return nil
 }
 
-// scan refuses what no canonical document of ours holds, before any of it is
-// given a type.
-func scan(data []byte) error {
-	dec := jsontext.NewDecoder(bytes.NewReader(data))
-	for {
-		kind := dec.PeekKind()
-		if kind == '0' || kind == 'n' {
-			v, err := dec.ReadValue()
-			if err != nil {
-				return syntaxError(err)
-			}
-			n, err := strconv.ParseInt(string(v), 10, 64)
-			if kind == 'n' {
-				return invalid(dotted(dec.StackPointer()), "null is not a value here")
-			}
-			if err != nil || n > maxSafe || n < -maxSafe || string(v) != strconv.FormatInt(n, 10) {
-				return invalid(dotted(dec.StackPointer()), "not an integer within ±(2^53−1) in plain decimal digits")
-			}
-			continue
-		}
-		if _, err := dec.ReadToken(); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return syntaxError(err)
-		}
-		if dec.StackDepth() > MaxDepth {
-			return invalid(dotted(dec.StackPointer()), fmt.Sprintf("nested more than %d deep", MaxDepth))
-		}
+// misspelled says why data isn't canonical, if it isn't.
+func misspelled(data []byte) error {
+	canonical, err := Canonicalize(data)
+	if err != nil {
+		return err
 	}
+	if bytes.Equal(canonical, data) {
+		return nil
+	}
+	return invalid(spelling(data, canonical), "not in canonical form (RFC 8785)")
 }
 
 func syntaxError(err error) error {
@@ -134,64 +114,6 @@ func semanticError(err error) error {
 		return within(field, inner)
 	}
 	return invalid(field, "has the wrong type")
-}
-
-// difference names the first field in which data and its canonical form again
-// differ. Both are known to be valid JSON.
-func difference(data, again []byte) error {
-	canonical, err := Canonicalize(data)
-	if err != nil {
-		return err
-	}
-	if bytes.Equal(canonical, again) {
-		return invalid(spelling(data, canonical), "not in canonical form (RFC 8785)")
-	}
-	var got, want any
-	if err := errors.Join(json.Unmarshal(canonical, &got), json.Unmarshal(again, &want)); err != nil {
-		return syntaxError(err)
-	}
-	field, message := differ(nil, got, want)
-	return invalid(strings.Join(field, "."), message)
-}
-
-func differ(path []string, got, want any) ([]string, string) {
-	switch want := want.(type) {
-	case map[string]any:
-		object, ok := got.(map[string]any)
-		if !ok {
-			break
-		}
-		for _, name := range sortedKeys(want) {
-			if _, ok := object[name]; !ok {
-				return append(path, name), "missing"
-			}
-		}
-		for _, name := range sortedKeys(object) {
-			if _, ok := want[name]; !ok {
-				return append(path, name), "empty: leave it out"
-			}
-			if field, message := differ(append(path, name), object[name], want[name]); message != "" {
-				return field, message
-			}
-		}
-		return nil, ""
-	case []any:
-		list, ok := got.([]any)
-		if !ok || len(list) != len(want) {
-			break
-		}
-		for i := range want {
-			if field, message := differ(append(path, strconv.Itoa(i)), list[i], want[i]); message != "" {
-				return field, message
-			}
-		}
-		return nil, ""
-	default:
-		if got == want {
-			return nil, ""
-		}
-	}
-	return path, "not in canonical form"
 }
 
 // spelling returns the field at which data first departs from its canonical

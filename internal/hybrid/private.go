@@ -35,7 +35,8 @@ func NewPrivateKey(seed []byte) (PrivateKey, error) {
 		return PrivateKey{}, fmt.Errorf("%w: the ML-DSA-44 half: %w", ErrKey, err)
 	}
 	e := ed25519.NewKeyFromSeed(seed[:ed25519.SeedSize])
-	k := &keys{e, m, PublicKey{string(e[ed25519.SeedSize:]) + string(m.PublicKey().Bytes())}}
+	public := m.PublicKey()
+	k := &keys{e, m, PublicKey{&pair{string(e[ed25519.SeedSize:]) + string(public.Bytes()), public}}}
 	return PrivateKey{func() *keys { return k }}, nil
 }
 

@@ -9,13 +9,18 @@ import (
 	"filippo.io/mldsa"
 )
 
-// PublicKey is a pair of public keys. It is immutable, copied for the price of a string,
-// compared with ==, and may be the key of a map. The zero value is no key: nothing
-// verifies under it, and it has no text.
+// PublicKey is a pair of public keys. It is immutable and copied for the price of a
+// pointer; compare with Equal. The zero value is no key: nothing verifies under it, and
+// it has no text.
 //
 //nolint:recvcheck // UnmarshalText has to write; all else works on values
 type PublicKey struct {
-	raw string // PublicKeySize bytes that ParsePublicKey accepted, or none
+	pair *pair
+}
+
+type pair struct {
+	raw   string // PublicKeySize bytes that ParsePublicKey accepted
+	mldsa *mldsa.PublicKey
 }
 
 // ParsePublicKey reads the encoding of PublicKeySize bytes. The Ed25519 half must be the
@@ -32,24 +37,30 @@ func ParsePublicKey(b []byte) (PublicKey, error) {
 	if p.MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 1 {
 		return PublicKey{}, fmt.Errorf("%w: the Ed25519 half is of small order", ErrKey)
 	}
-	if _, err := mldsa.NewPublicKey(mldsa.MLDSA44(), b[Ed25519KeySize:]); err != nil {
+	m, err := mldsa.NewPublicKey(mldsa.MLDSA44(), b[Ed25519KeySize:])
+	if err != nil {
 		return PublicKey{}, fmt.Errorf("%w: the ML-DSA-44 half: %w", ErrKey, err)
 	}
-	return PublicKey{string(b)}, nil
+	return PublicKey{&pair{string(b), m}}, nil
 }
 
 // IsZero reports whether k is the zero value.
-func (k PublicKey) IsZero() bool { return k.raw == "" }
+func (k PublicKey) IsZero() bool { return k.pair == nil }
 
-// Equal reports whether the keys are the same, as == does.
-func (k PublicKey) Equal(other PublicKey) bool { return k == other }
+// Equal reports whether the keys are the same.
+func (k PublicKey) Equal(other PublicKey) bool {
+	if k.IsZero() || other.IsZero() {
+		return k.IsZero() == other.IsZero()
+	}
+	return k.pair.raw == other.pair.raw
+}
 
 // Bytes returns the encoding; nil for the zero value.
 func (k PublicKey) Bytes() []byte {
 	if k.IsZero() {
 		return nil
 	}
-	return []byte(k.raw)
+	return []byte(k.pair.raw)
 }
 
 // Ed25519 returns the 32 bytes of the Ed25519 half; nil for the zero value.
@@ -57,7 +68,7 @@ func (k PublicKey) Ed25519() []byte {
 	if k.IsZero() {
 		return nil
 	}
-	return []byte(k.raw[:Ed25519KeySize])
+	return []byte(k.pair.raw[:Ed25519KeySize])
 }
 
 // MLDSA44 returns the 1312 bytes of the ML-DSA-44 half; nil for the zero value.
@@ -65,7 +76,7 @@ func (k PublicKey) MLDSA44() []byte {
 	if k.IsZero() {
 		return nil
 	}
-	return []byte(k.raw[Ed25519KeySize:])
+	return []byte(k.pair.raw[Ed25519KeySize:])
 }
 
 // Verify checks a signature of SignatureSize bytes that [PrivateKey.Sign] made. The error
@@ -97,8 +108,7 @@ func (k PublicKey) VerifyHalf(half Half, message, signature []byte) error {
 	case Ed25519:
 		ok = len(signature) == Ed25519SignatureSize && ed25519.Verify(k.Ed25519(), message, signature)
 	case MLDSA44:
-		p, err := mldsa.NewPublicKey(mldsa.MLDSA44(), k.MLDSA44())
-		ok = err == nil && mldsa.Verify(p, message, signature, nil) == nil
+		ok = mldsa.Verify(k.pair.mldsa, message, signature, nil) == nil
 	}
 	if !ok {
 		return &HalfError{half}
@@ -111,7 +121,7 @@ func (k PublicKey) String() string {
 	if k.IsZero() {
 		return "none"
 	}
-	return base64.StdEncoding.EncodeToString([]byte(k.raw))
+	return base64.StdEncoding.EncodeToString([]byte(k.pair.raw))
 }
 
 // MarshalText returns the standard base64 (RFC 4648 §4) of the encoding: 1792 letters, no

@@ -19,10 +19,11 @@ type assignment struct {
 	people []Approval
 	placed []bool // by person
 	filled int
+	seen   []bool // slots from which no free one can be reached, as things stand
 }
 
 func newAssignment(slots []People) *assignment {
-	return &assignment{slots: slots, holder: slices.Repeat([]int{-1}, len(slots))}
+	return &assignment{slots: slots, holder: slices.Repeat([]int{-1}, len(slots)), seen: make([]bool, len(slots))}
 }
 
 // fits reports whether a fills a slot of p.
@@ -52,15 +53,17 @@ func (m *assignment) add(a Approval) {
 	}
 	p.Groups, p.Identities = groups, identities
 	// What this person newly fits can make room for others too.
+	clear(m.seen)
 	for i := range m.people {
 		m.seat(i)
 	}
 }
 
 func (m *assignment) seat(person int) {
-	if m.filled < len(m.slots) && !m.placed[person] && m.place(person, make([]bool, len(m.slots))) {
+	if m.filled < len(m.slots) && !m.placed[person] && m.place(person) {
 		m.placed[person] = true
 		m.filled++
+		clear(m.seen)
 	}
 }
 
@@ -77,13 +80,13 @@ func union[T comparable](a, b []T) []T {
 
 // place finds a slot for a person, moving others to slots that they fit as well.
 // It goes no deeper than there are slots.
-func (m *assignment) place(person int, seen []bool) bool {
+func (m *assignment) place(person int) bool {
 	for s, slot := range m.slots {
-		if seen[s] || !slot.fits(&m.people[person]) {
+		if m.seen[s] || !slot.fits(&m.people[person]) {
 			continue
 		}
-		seen[s] = true
-		if m.holder[s] < 0 || m.place(m.holder[s], seen) {
+		m.seen[s] = true
+		if m.holder[s] < 0 || m.place(m.holder[s]) {
 			m.holder[s] = person
 			return true
 		}

@@ -121,6 +121,9 @@ func (d *Decision) decide(v *view, m matching, e *Evidence) {
 	d.Outcome = Rejected
 	for _, r := range m.allows {
 		demands := stack(m.required, *r.Allow)
+		if len(r.Allow.Approvals) == 0 {
+			demands.Rejections = 0 // a toll doesn't make a way harder to reject
+		}
 		if withdrawn || len(d.Rejected) >= max(1, demands.Rejections) {
 			continue
 		}

@@ -151,6 +151,15 @@ func (v *view) add(r *Rule) {
 // canonical JSON.
 func (p *Policy) Hash() custody.Hash { return p.hash }
 
+// Facts returns the facts that the rules for a type of intent ask about. Evaluate
+// looks at no others. Don't change the slice.
+func (p *Policy) Facts(t custody.IntentType) []Fact {
+	if v := p.byType[t]; v != nil {
+		return v.facts
+	}
+	return nil
+}
+
 func (p *Policy) check() error {
 	r := &reading{policy: p, lists: make(map[use]error)}
 	switch {

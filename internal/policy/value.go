@@ -137,7 +137,7 @@ func factAt(path []string) (f Fact, ok bool) {
 		f = Fact(strings.Join(path, "."))
 	}
 	_, ok = f.Definition()
-	return f, ok
+	return f, ok && slices.Equal(f.path(), path)
 }
 
 // MarshalJSON writes the known facts. [custody.Encode] makes it canonical.

@@ -72,13 +72,20 @@ func (s *State) applyAuthorized(body *custody.Authorized, at position) (bool, er
 	if err != nil {
 		return false, err
 	}
-	switch {
-	case d.Outcome != policy.Allowed:
+	if d.Outcome != policy.Allowed {
 		return false, refuse(NotAllowed, "the Decision is %s", d.Outcome)
-	case body.Policy != s.policy.Hash():
+	}
+	if body.Policy != s.policy.Hash() {
 		return false, refuse(OtherInputs, "the policy in force is %s", s.policy.Hash())
-	case body.Facts != d.facts:
-		return false, refuse(OtherInputs, "the facts have hash %s", d.facts)
+	}
+	if !s.trusting {
+		hash, err := d.hashFacts()
+		if err != nil {
+			return false, err
+		}
+		if body.Facts != hash {
+			return false, refuse(OtherInputs, "the facts have hash %s", hash)
+		}
 	}
 	auth := &authorization{Index: at.index, Time: at.time, Policy: body.Policy, Facts: d.Facts}
 	if len(d.Ways) > 0 {

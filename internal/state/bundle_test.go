@@ -21,7 +21,9 @@ import (
 // recorded is a world's journal as bundles are collected from.
 type recorded struct{ *statetest.World }
 
-func (r recorded) ReadHashes(indexes []int64) ([]journal.Hash, error) { return r.Tree.ReadHashes(indexes) }
+func (r recorded) ReadHashes(indexes []int64) ([]journal.Hash, error) {
+	return r.Tree.ReadHashes(indexes)
+}
 
 func (r recorded) Entry(index int64) ([]byte, state.Code, error) {
 	return r.Entries[index], r.Results[index].Void, nil

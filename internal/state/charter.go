@@ -154,18 +154,24 @@ func CheckSignatures(c *custody.Charter, administrators []custody.Evidence, node
 	if members != len(signed) {
 		return fmt.Errorf("administrators: signed by somebody who is none")
 	}
-	return checkNodes(hash, nodes, c.Nodes)
+	return checkNodes(hash, nodes, c.Nodes, func(n *custody.SignerNode, hash custody.Hash, signature []byte) error {
+		k, err := hybrid.ParsePublicKey(n.IdentityKey)
+		if err != nil {
+			return err
+		}
+		return authz.VerifyNode(k, hash, signature)
+	})
 }
 
 // checkNodes refuses signatures over hash unless all nodes made one, and nobody
 // else.
-func checkNodes(hash custody.Hash, signatures []custody.NodeSignature, nodes []custody.SignerNode) error {
+func checkNodes(hash custody.Hash, signatures []custody.NodeSignature, nodes []custody.SignerNode, verify func(*custody.SignerNode, custody.Hash, []byte) error) error {
 	for i, sig := range signatures {
 		at := slices.IndexFunc(nodes, func(n custody.SignerNode) bool { return n.ID == sig.Node })
 		if at < 0 {
 			return fmt.Errorf("nodes.%d: %s is not one of the nodes", i, sig.Node)
 		}
-		if err := authz.VerifyNode(nodes[at].IdentityKey, hash, sig.Signature); err != nil {
+		if err := verify(&nodes[at], hash, sig.Signature); err != nil {
 			return fmt.Errorf("nodes.%d: %s: %w", i, sig.Node, err)
 		}
 	}

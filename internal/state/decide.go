@@ -11,8 +11,7 @@ import (
 // decision is a Decision with what it was taken from.
 type decision struct {
 	policy.Decision
-	facts    custody.Hash // of the canonical facts that the rules ask about
-	movement *movement    // nil for an intent that governs
+	movement *movement // nil for an intent that governs
 	value    value
 	list     custody.Name // a pinned list that the intent pays to, if any
 }
@@ -42,15 +41,16 @@ func (s *State) decide(r *record, now custody.Time) (*decision, error) {
 	} else {
 		d.Decision = s.policy.Evaluate(facts, s.evidence(r, v, now))
 	}
-	raw, err := custody.Encode(d.Facts)
-	if err != nil {
-		return nil, err
-	}
-	d.facts = sha256.Sum256(raw)
 	if d.list = s.listed(d.movement); d.list != "" {
 		d.Outcome = policy.Blocked
 	}
 	return d, nil
+}
+
+// hashFacts is the SHA-256 of the canonical facts that the rules ask about.
+func (d *decision) hashFacts() (custody.Hash, error) {
+	raw, err := custody.Encode(d.Facts)
+	return sha256.Sum256(raw), err
 }
 
 // evidence gathers what stands on record for an intent and counts now: of people
@@ -145,8 +145,9 @@ func (s *State) decideRecovery(r *record, now custody.Time) policy.Decision {
 	return d
 }
 
-// settle lets an intent end that its newest evidence or the policy refuses. It
-// holds for good: whoever still wants it submits it again.
+// settle lets an intent end that the policy refuses when it is submitted, or that
+// a person has rejected. It holds for good: whoever still wants it submits it
+// again.
 func (s *State) settle(r *record, at position) {
 	if n := len(r.Approvals); n > 0 {
 		if last := r.Approvals[n-1]; last.Verdict == custody.No && last.Person == r.Intent.Initiator {

@@ -227,61 +227,131 @@ func (s *State) mayState(id custody.Name, kind custody.AttestationKind) bool {
 	return a != nil && slices.Contains(a.States, kind)
 }
 
-// facts gathers what is known of an intent at a time. v is nil for one that
-// governs.
+// facts gathers what is known, at a time, of what the policy asks about an intent.
+// m and v are nil for one that governs.
 func (s *State) facts(r *record, m *movement, v *value, now custody.Time) policy.Facts {
-	f := make(policy.Facts, 64)
+	asked := s.policy.Facts(r.Intent.Type)
+	f := make(policy.Facts, len(asked)+1)
 	f[policy.IntentType] = policy.TextOf(r.Intent.Type)
-	if p := s.Persons[r.Intent.Initiator]; p != nil {
-		f["initiator.id"] = policy.TextOf(p.ID.String())
-		f["initiator.kind"] = policy.TextOf(p.Kind)
-		f["initiator.groups"] = policy.SetOf(s.groupsOf(p.ID)...)
-		f["initiator.roles"] = policy.SetOf(p.Roles...)
-		f["initiator.country"] = policy.TextOf(p.Country)
-	}
-	f[policy.Weekday], f[policy.Minute] = s.policy.Time(now)
-	if m == nil {
-		return f
-	}
-	f["source.vault"] = policy.TextOf(m.vault.ID.String())
-	f["source.purpose"] = policy.TextOf(m.vault.Purpose)
-	f[policy.Domain] = policy.TextOf(m.vault.Domain)
-	f["source.wallet"] = policy.TextOf(m.wallet.ID.String())
-	f[policy.Network] = policy.TextOf(m.wallet.Network)
-	f[policy.AmountAsset] = policy.TextOf(m.asset)
-	f[policy.AmountUnits] = policy.NumberOf(m.amount)
-	if v.amountOK {
-		f[policy.AmountValue] = policy.NumberOf(v.amount)
-	}
-	if m.message != nil {
-		f["typed.contract"] = policy.TextOf(m.message.Contract)
-		f["typed.primaryType"] = policy.TextOf(m.message.PrimaryType)
-		if id, err := custody.ParseAmount(reference(m.message.Network)); err == nil {
-			f["typed.chainId"] = policy.NumberOf(id)
+	for _, name := range asked {
+		var known policy.Value
+		switch about, _, _ := strings.Cut(string(name), "."); {
+		case about == "initiator":
+			known = s.initiatorFact(name, r)
+		case about == "time":
+			known = s.timeFact(name, now)
+		case m == nil:
+		case about == "destination" && m.recipient != nil:
+			known = s.recipientFact(name, m, v)
+		case about == "contract" && m.call != nil:
+			known = m.callFact(name)
+		case about == "typed" && m.message != nil:
+			known = m.messageFact(name)
+		default:
+			if known = m.fact(name, v); known.Kind() == policy.Unknown {
+				known = s.totalFact(name, v, now)
+			}
 		}
-		return f
-	}
-	f[policy.FeeUnits] = policy.NumberOf(m.fee)
-	if v.feeOK {
-		f[policy.FeeValue] = policy.NumberOf(v.fee)
-	}
-	s.recipientFacts(f, m, v)
-	s.totalFacts(f, v.keys, v.total, v.totalOK, now)
-	if m.call != nil && r.Intent.Type == custody.ContractCallIntent {
-		f["contract.address"] = policy.TextOf(m.call.Contract)
-		f["contract.method"] = policy.TextOf(m.call.Method)
-		for _, a := range m.call.Arguments {
-			f[policy.Fact("contract.args."+string(a.Name))] = policy.TextOf(a.Value)
+		if known.Kind() != policy.Unknown {
+			f[name] = known
 		}
 	}
 	return f
 }
 
-// recipientFacts adds what is known of who receives.
-func (s *State) recipientFacts(f policy.Facts, m *movement, v *value) {
+func (s *State) initiatorFact(name policy.Fact, r *record) policy.Value {
+	p := s.Persons[r.Intent.Initiator]
+	if p == nil {
+		return policy.Value{}
+	}
+	switch name {
+	case "initiator.id":
+		return policy.TextOf(p.ID.String())
+	case "initiator.kind":
+		return policy.TextOf(p.Kind)
+	case "initiator.groups":
+		return policy.SetOf(s.groupsOf(p.ID)...)
+	case "initiator.roles":
+		return policy.SetOf(p.Roles...)
+	case "initiator.country":
+		return policy.TextOf(p.Country)
+	}
+	return policy.Value{}
+}
+
+func (s *State) timeFact(name policy.Fact, now custody.Time) policy.Value {
+	weekday, minute := s.policy.Time(now)
+	if name == policy.Weekday {
+		return weekday
+	}
+	return minute
+}
+
+// fact is what is known of the wallet, the amount and the fee.
+func (m *movement) fact(name policy.Fact, v *value) policy.Value {
+	switch name {
+	case "source.vault":
+		return policy.TextOf(m.vault.ID.String())
+	case "source.purpose":
+		return policy.TextOf(m.vault.Purpose)
+	case policy.Domain:
+		return policy.TextOf(m.vault.Domain)
+	case "source.wallet":
+		return policy.TextOf(m.wallet.ID.String())
+	case policy.Network:
+		return policy.TextOf(m.wallet.Network)
+	case policy.AmountAsset:
+		return policy.TextOf(m.asset)
+	case policy.AmountUnits:
+		return policy.NumberOf(m.amount)
+	case policy.FeeUnits:
+		return policy.NumberOf(m.fee)
+	case policy.AmountValue:
+		if v.amountOK {
+			return policy.NumberOf(v.amount)
+		}
+	case policy.FeeValue:
+		if v.feeOK {
+			return policy.NumberOf(v.fee)
+		}
+	}
+	return policy.Value{}
+}
+
+func (m *movement) callFact(name policy.Fact) policy.Value {
+	switch name {
+	case "contract.address":
+		return policy.TextOf(m.call.Contract)
+	case "contract.method":
+		return policy.TextOf(m.call.Method)
+	}
+	for _, a := range m.call.Arguments {
+		if name == policy.Fact("contract.args."+string(a.Name)) {
+			return policy.TextOf(a.Value)
+		}
+	}
+	return policy.Value{}
+}
+
+func (m *movement) messageFact(name policy.Fact) policy.Value {
+	switch name {
+	case "typed.contract":
+		return policy.TextOf(m.message.Contract)
+	case "typed.primaryType":
+		return policy.TextOf(m.message.PrimaryType)
+	case "typed.chainId":
+		_, reference, _ := strings.Cut(string(m.message.Network), ":")
+		if id, err := custody.ParseAmount(reference); err == nil {
+			return policy.NumberOf(id)
+		}
+	}
+	return policy.Value{}
+}
+
+// recipientFact is what is known of who receives: by the address book, by the
+// wallet's own institution, or by the intent for an address that is on no record.
+func (s *State) recipientFact(name policy.Fact, m *movement, v *value) policy.Value {
 	to := m.recipient
-	f["destination.kind"] = policy.TextOf(to.Kind)
-	f["destination.address"] = policy.TextOf(to.Address)
 	country, counterparty, used := to.Country, custody.LEI(""), s.Totals[v.keys[2]] != nil
 	var tags []custody.Name
 	switch to.Kind {
@@ -295,12 +365,23 @@ func (s *State) recipientFacts(f policy.Facts, m *movement, v *value) {
 		}
 	case custody.OneTime:
 	}
-	if country != "" {
-		f["destination.country"] = policy.TextOf(country)
+	switch name {
+	case "destination.kind":
+		return policy.TextOf(to.Kind)
+	case "destination.address":
+		return policy.TextOf(to.Address)
+	case "destination.country":
+		if country != "" {
+			return policy.TextOf(country)
+		}
+	case "destination.counterparty":
+		return policy.TextOf(counterparty)
+	case "destination.tags":
+		return policy.SetOf(tags...)
+	case "destination.firstUse":
+		return policy.BoolOf(!used)
 	}
-	f["destination.counterparty"] = policy.TextOf(counterparty)
-	f["destination.tags"] = policy.SetOf(tags...)
-	f["destination.firstUse"] = policy.BoolOf(!used)
+	return policy.Value{}
 }
 
 // groupsOf returns the groups that hold a person, in ascending order.
@@ -340,12 +421,6 @@ func (s *State) listed(m *movement) custody.Name {
 		}
 	}
 	return ""
-}
-
-// reference is the part of a CAIP-2 id behind the colon.
-func reference(n custody.Network) string {
-	_, ref, _ := strings.Cut(string(n), ":")
-	return ref
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -301,6 +301,7 @@ func (s *State) witnessBy(next quorum) (func(position), error) {
 		next.From = at.index + 1
 		s.Quorums = append(s.Quorums, next)
 		clear(s.Nodes)
+		clear(s.ids)
 		put(s.Nodes, next.Nodes, func(n *custody.SignerNode) custody.Name { return n.ID })
 	}, nil
 }

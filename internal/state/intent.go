@@ -164,7 +164,7 @@ func (s *State) verify(r *record, e *custody.Evidence, verdict custody.Verdict, 
 		}
 		a.Node = node.ID
 		if !s.trusting {
-			err = authz.VerifyNode(node.IdentityKey, hash, e.Signature)
+			err = s.verifyNode(node, hash, e.Signature)
 		}
 	default:
 		c := s.Credentials[e.Credential]
@@ -214,15 +214,15 @@ func (s *State) applyEvidence(body *custody.EvidenceRecord, at position) (bool, 
 	if err := s.follows(body.Prev, chained); err != nil {
 		return false, err
 	}
-	if body.Approval != nil {
-		err = s.approve(r, body.Approval, at)
-	} else {
-		err = s.attest(r, body.Attestation, at)
+	if body.Attestation != nil {
+		return chained, s.attest(r, body.Attestation, at)
 	}
-	if err != nil {
+	if err := s.approve(r, body.Approval, at); err != nil {
 		return false, err
 	}
-	s.settle(r, at)
+	if body.Approval.Verdict == custody.No {
+		s.settle(r, at)
+	}
 	return chained, nil
 }
 

@@ -85,7 +85,7 @@ func (s *State) applyKey(body *custody.KeyRecord, at position) error {
 		for _, m := range k.Set.Members {
 			nodes = append(nodes, *s.Nodes[m.Node])
 		}
-		if err := checkNodes(hash, body.Attestations, nodes); err != nil {
+		if err := checkNodes(hash, body.Attestations, nodes, s.verifyNode); err != nil {
 			return because(Signature, err)
 		}
 	}

@@ -3,7 +3,6 @@ package state
 import (
 	"slices"
 
-	"github.com/cofferhq/coffer/internal/authz"
 	"github.com/cofferhq/coffer/internal/custody"
 	"github.com/cofferhq/coffer/internal/policy"
 )
@@ -231,7 +230,7 @@ func (s *State) applySigned(body *custody.SignedRecord, at position) error {
 			return refuse(Signature, "node %s holds no share of the key", receipt.Node)
 		}
 		if !s.trusting {
-			if err := authz.VerifyNode(node.IdentityKey, hash, receipt.Signature); err != nil {
+			if err := s.verifyNode(node, hash, receipt.Signature); err != nil {
 				return because(Signature, err)
 			}
 		}

@@ -1,11 +1,13 @@
 package state
 
 import (
+	"crypto"
 	"errors"
 	"fmt"
 
 	"github.com/cofferhq/coffer/internal/authz"
 	"github.com/cofferhq/coffer/internal/custody"
+	"github.com/cofferhq/coffer/internal/hybrid"
 	"github.com/cofferhq/coffer/internal/journal"
 	"github.com/cofferhq/coffer/internal/policy"
 )
@@ -23,6 +25,9 @@ type State struct {
 	policy  *policy.Policy
 	lists   map[custody.Name]map[custody.Address]bool // contents of data.Lists
 	offered map[custody.Hash]*custody.List            // contents that were provided, by hash
+
+	keys map[custody.ID[custody.Credential]]crypto.PublicKey // of credentials, parsed when first needed
+	ids  map[custody.Name]hybrid.PublicKey                   // of nodes' identity keys, likewise
 
 	trusting bool    // signatures below a trusted head are not verified again
 	partial  *proven // set while a bundle is replayed; see bundle.go
@@ -313,5 +318,38 @@ func (s *State) realm() authz.Realm {
 	return authz.Realm{
 		RelyingParty: &s.RelyingParty,
 		Issuer:       func(n custody.Name) *custody.Issuer { return s.Issuers[n] },
+		Key:          s.key,
 	}
+}
+
+// key returns a credential's parsed key. An id is never used for another key.
+func (s *State) key(c *custody.Credential) (crypto.PublicKey, error) {
+	if k, ok := s.keys[c.ID]; ok {
+		return k, nil
+	}
+	k, err := authz.ParseKey(c.Algorithm, c.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	if s.keys == nil {
+		s.keys = make(map[custody.ID[custody.Credential]]crypto.PublicKey)
+	}
+	s.keys[c.ID] = k
+	return k, nil
+}
+
+// verifyNode checks a signature of a node on record.
+func (s *State) verifyNode(n *custody.SignerNode, hash custody.Hash, signature []byte) error {
+	k, ok := s.ids[n.ID]
+	if !ok {
+		var err error
+		if k, err = hybrid.ParsePublicKey(n.IdentityKey); err != nil {
+			return err
+		}
+		if s.ids == nil {
+			s.ids = make(map[custody.Name]hybrid.PublicKey)
+		}
+		s.ids[n.ID] = k
+	}
+	return authz.VerifyNode(k, hash, signature)
 }

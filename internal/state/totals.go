@@ -11,16 +11,18 @@ import (
 // "initiator 0198…".
 type scopeKey string
 
-// scope is one of the policy's scopes.
-type scope string
-
-// The scopes, and the windows in minutes.
-var (
-	scopes  = [...]scope{"source.vault", "initiator", "destination", "institution"}
-	windows = [...]struct {
+// scope is one of the policy's scopes, window one of its windows.
+type (
+	scope  string
+	window struct {
 		name    string
 		minutes int64
-	}{{"1h", 60}, {"24h", 24 * 60}, {"7d", 7 * 24 * 60}, {"30d", 30 * 24 * 60}}
+	}
+)
+
+var (
+	scopes  = [...]scope{"source.vault", "initiator", "destination", "institution"}
+	windows = [...]window{{"1h", 60}, {"24h", 24 * 60}, {"7d", 7 * 24 * 60}, {"30d", 30 * 24 * 60}}
 )
 
 const longest = len(windows) - 1
@@ -128,37 +130,26 @@ func (t *total) recount() {
 	}
 }
 
-// totalFacts adds spent and count of every scope that the intent is in, itself
-// included. A sum with a part that nobody stated is unknown, and so is one that
-// can't be held.
-func (s *State) totalFacts(f policy.Facts, keys [len(scopes)]scopeKey, value custody.Amount, known bool, now custody.Time) {
-	for i, key := range keys {
-		if key == "" {
-			continue
-		}
-		t := s.Totals[key]
-		if t == nil {
-			t = new(total)
-		}
+// totalFact is spent or count of a scope that the intent is in, itself included. A
+// sum with a part that nobody stated is unknown, and so is one that can't be held.
+func (s *State) totalFact(name policy.Fact, v *value, now custody.Time) policy.Value {
+	function, in, within, ok := name.Total()
+	i := slices.Index(scopes[:], scope(in))
+	w := slices.IndexFunc(windows[:], func(x window) bool { return x.name == within })
+	if !ok || i < 0 || w < 0 || v.keys[i] == "" {
+		return policy.Value{}
+	}
+	var sum windowSum
+	if t := s.Totals[v.keys[i]]; t != nil {
 		t.advance(minuteOf(now))
-		for w := range windows {
-			sum := t.sums[w]
-			f[countFacts[i][w]] = policy.NumberOf(custody.NewAmount(uint64(sum.count) + 1))
-			if spent, ok := sum.value.Add(value); ok && known && sum.unknown == 0 {
-				f[spentFacts[i][w]] = policy.NumberOf(spent)
-			}
-		}
+		sum = t.sums[w]
 	}
-}
-
-var spentFacts, countFacts = totalNames()
-
-func totalNames() (spent, count [len(scopes)][len(windows)]policy.Fact) {
-	for i, s := range scopes {
-		for w, window := range windows {
-			spent[i][w] = policy.Spent(string(s), window.name)
-			count[i][w] = policy.Count(string(s), window.name)
-		}
+	if function == "count" {
+		return policy.NumberOf(custody.NewAmount(uint64(sum.count) + 1))
 	}
-	return spent, count
+	spent, ok := sum.value.Add(v.total)
+	if !ok || !v.totalOK || sum.unknown > 0 {
+		return policy.Value{}
+	}
+	return policy.NumberOf(spent)
 }

@@ -23,7 +23,8 @@ func (s *State) Decide(id custody.ID[custody.Intent], now custody.Time) (Decisio
 	if err != nil {
 		return Decision{}, err
 	}
-	return Decision{d.Decision, d.facts, d.list}, nil
+	hash, err := d.hashFacts()
+	return Decision{d.Decision, hash, d.list}, err
 }
 
 // Status is where an intent is at a time, and why if it ended. While it gathers

@@ -171,7 +171,7 @@ func (c *compiler) attested(f map[string]ast.Node, e *policy.Evidence) {
 		e.TravelRules = append(e.TravelRules, w)
 	})
 	each("prices", func(attestor custody.Name, n ast.Node, _ string) {
-		e.Prices = append(e.Prices, policy.Priced{Attestor: attestor, Time: at, Value: c.money(n, n)})
+		e.Prices = append(e.Prices, policy.Priced{Attestor: attestor, Time: at, Value: c.money(n, n, "prices")})
 	})
 }
 
@@ -233,7 +233,7 @@ func (c *compiler) factsJSON(n ast.Node, path []string, places map[string]Positi
 	default:
 		s, _ := c.text(n, "facts")
 		if strings.HasPrefix(s, strings.ToLower(string(c.policy.Currency))+"(") {
-			return c.money(n, n).String()
+			return c.money(n, n, "facts").String()
 		}
 		return s
 	}

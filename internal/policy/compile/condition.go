@@ -24,9 +24,8 @@ type condition struct {
 	info   *celast.SourceInfo
 }
 
-// when compiles a condition in three steps: CEL parses it, what policies don't
-// have is refused by its name, CEL checks the types. The result has a meaning only
-// if nothing was wrong.
+// when compiles the condition of a rule in three steps: CEL parses it, what
+// policies don't have is refused by its name, CEL checks the types.
 func (c *compiler) when(n ast.Node, types []custody.IntentType) (tree policy.Condition) {
 	if b, ok := n.(*ast.BoolNode); ok {
 		c.fail(start(n), `when is CEL in a text: write "%s" in quotes`, b.GetToken().Value)
@@ -41,16 +40,21 @@ func (c *compiler) when(n ast.Node, types []custody.IntentType) (tree policy.Con
 		c.fail(start(n), `when: empty: a rule that always applies says "true"`)
 		return tree
 	}
-	parsed, issues := c.language.env.Parse(source)
+	return x.compile()
+}
+
+// compile returns the tree; it has a meaning only if nothing was wrong.
+func (x *condition) compile() (tree policy.Condition) {
+	parsed, issues := x.language.env.Parse(x.source)
 	if x.report(issues) {
 		return tree
 	}
-	before := len(c.problems)
+	before := len(x.problems)
 	x.info = parsed.NativeRep().SourceInfo()
-	if x.subset(parsed.NativeRep().Expr()); len(c.problems) > before {
+	if x.subset(parsed.NativeRep().Expr()); len(x.problems) > before {
 		return tree
 	}
-	checked, issues := c.language.env.Check(parsed)
+	checked, issues := x.language.env.Check(parsed)
 	if x.report(issues) {
 		return tree
 	}
@@ -73,8 +77,11 @@ func (x *condition) report(issues *cel.Issues) bool {
 		message := strings.Join(strings.Fields(e.Message), " ")
 		if m := overload.FindStringSubmatch(message); m != nil {
 			message = fmt.Sprintf("%s does not go with %s", m[1], strings.ReplaceAll(m[2], ", ", " and "))
-			if strings.Contains(m[2], "money") {
+			switch {
+			case strings.Contains(m[2], "money"):
 				message += fmt.Sprintf("; an amount of the currency is written %s(25000)", x.language.currency)
+			case strings.Contains(m[2], "string"):
+				message += "; a text stands in quotes, a number doesn't"
 			}
 		}
 		at := x.places.of(character(x.source, e.Location.Line(), e.Location.Column()))

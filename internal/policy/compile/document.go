@@ -253,7 +253,7 @@ func (c *compiler) demands(n ast.Node, effect string, rule *policy.Rule) *policy
 		}
 	}
 	if v := place("travelRule", f["travel_rule"]); v != nil {
-		d.TravelRule = &policy.TravelRule{Above: c.money(c.fields(v, "travel_rule", "above")["above"], v)}
+		d.TravelRule = &policy.TravelRule{Above: c.money(c.fields(v, "travel_rule", "above")["above"], v, "above")}
 	}
 	if len(c.problems) > before {
 		return &d
@@ -386,24 +386,23 @@ func (c *compiler) percent(n, parent ast.Node) int {
 	return whole*100 + part
 }
 
-func (c *compiler) money(n, parent ast.Node) custody.Amount {
-	function := strings.ToLower(string(c.policy.Currency))
+var call = regexp.MustCompile(`^([a-z]{3})\((?:([0-9.]+)|"([0-9.]+)")\)$`)
+
+// money returns an amount written as in conditions.
+func (c *compiler) money(n, parent ast.Node, what string) custody.Amount {
 	if n == nil {
-		c.fail(start(parent), "above: missing")
+		c.fail(start(parent), "%s: missing", what)
 		return custody.Amount{}
 	}
-	s, ok := c.text(n, "above")
-	if !ok {
+	s := n.GetToken().Value
+	m := call.FindStringSubmatch(s)
+	if function := strings.ToLower(string(c.policy.Currency)); m == nil || m[1] != function {
+		c.fail(start(n), `%s: an amount is written as %s(1000), not %s`, what, function, s)
 		return custody.Amount{}
 	}
-	m := regexp.MustCompile(`^` + function + `\(("?)([0-9.]+)("?)\)$`).FindStringSubmatch(s)
-	if m == nil || m[1] != m[3] {
-		c.fail(start(n), `above: an amount as %s(1000), not %q`, function, s)
-		return custody.Amount{}
-	}
-	a, err := minor(m[2], c.policy.Currency)
+	a, err := minor(m[2]+m[3], c.policy.Currency)
 	if err != nil {
-		c.fail(start(n), "above: %v", err)
+		c.fail(start(n), "%s: %v", what, err)
 	}
 	return a
 }

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"sort"
 	"time"
 	_ "time/tzdata" // so that every machine compiles the same table
 
@@ -34,19 +35,24 @@ func (c *compiler) zone() {
 	c.policy.Zone = tabulate(location, from, until)
 }
 
+// tabulate looks at every sixth hour and between two that differ for the second of
+// the change. (Time.ZoneBounds stands still at the end of some leap years.)
 func tabulate(location *time.Location, from, until time.Time) *policy.Zone {
-	z := &policy.Zone{Name: location.String(), Until: until.Unix()}
-	for t := from; t.Before(until); {
-		local := t.In(location)
-		_, offset := local.Zone()
-		if n := len(z.Shifts); n == 0 || z.Shifts[n-1].Offset != int64(offset) {
-			z.Shifts = append(z.Shifts, policy.Shift{From: t.Unix(), Offset: int64(offset)})
+	const step = 6 * 3600
+	offset := func(at int64) int64 {
+		_, offset := time.Unix(at, 0).In(location).Zone()
+		return int64(offset)
+	}
+	before := from.Unix()
+	z := &policy.Zone{
+		Name: location.String(), Until: until.Unix(),
+		Shifts: []policy.Shift{{From: before, Offset: offset(before)}},
+	}
+	for at := before + step; at < until.Unix(); at += step {
+		if old := offset(at - step); offset(at) != old {
+			i := sort.Search(step, func(i int) bool { return offset(at-step+int64(i)) != old })
+			z.Shifts = append(z.Shifts, policy.Shift{From: at - step + int64(i), Offset: offset(at)})
 		}
-		_, end := local.ZoneBounds()
-		if end.IsZero() {
-			break
-		}
-		t = end
 	}
 	return z
 }
