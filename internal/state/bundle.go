@@ -98,8 +98,7 @@ type Journal interface {
 // head. What lies outside the journal (the transaction, its messages and paths, the
 // chain code, lists) the caller adds.
 func Collect(j Journal, head []byte, id custody.ID[custody.Intent], charter custody.Hash) (*Bundle, error) {
-	text, _, _ := strings.Cut(string(head), "\n\n")
-	checkpoint, err := journal.ParseCheckpoint(text + "\n")
+	checkpoint, err := headOf(custody.Note(head))
 	if err != nil {
 		return nil, err
 	}
@@ -169,8 +168,7 @@ func Collect(j Journal, head []byte, id custody.ID[custody.Intent], charter cust
 }
 
 func (b *Bundle) addHead(j Journal, c *custody.Cosigned, size int64) error {
-	text, _, _ := strings.Cut(string(c.Head), "\n\n")
-	head, err := journal.ParseCheckpoint(text + "\n")
+	head, err := headOf(c.Head)
 	if err != nil {
 		return err
 	}
@@ -183,6 +181,12 @@ func (b *Bundle) addHead(j Journal, c *custody.Cosigned, size int64) error {
 	}
 	b.Heads = append(b.Heads, HeadProof{head.Size, custody.Hash(head.Root), hashes(p)})
 	return nil
+}
+
+// headOf reads the checkpoint of a note. Nothing of it is verified.
+func headOf(note custody.Note) (journal.Checkpoint, error) {
+	text, _, _ := strings.Cut(string(note), "\n\n")
+	return journal.ParseCheckpoint(text + "\n")
 }
 
 func hashes(p journal.Proof) []custody.Hash {
@@ -375,8 +379,7 @@ func (v *verification) start() error {
 // heads takes the heads that were put on record as prefixes of the bundle's head.
 // That head itself is checked once the witnesses are known.
 func (v *verification) heads() error {
-	text, _, _ := strings.Cut(string(v.bundle.Head), "\n\n")
-	head, err := journal.ParseCheckpoint(text + "\n")
+	head, err := headOf(v.bundle.Head)
 	if err != nil {
 		return fmt.Errorf("head: %w", err)
 	}

@@ -2,11 +2,14 @@ package state_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
+	"flag"
+	"iter"
+	"os"
+	"slices"
 	"strings"
 	"testing"
-
-	"crypto/sha256"
 
 	"github.com/cofferhq/coffer/internal/custody"
 	"github.com/cofferhq/coffer/internal/journal"
@@ -17,6 +20,24 @@ import (
 	"github.com/cofferhq/coffer/tss/frost"
 	"github.com/cofferhq/coffer/tss/tsstest"
 )
+
+var update = flag.Bool("update", false, "write golden files")
+
+func read(tb testing.TB, file string) []byte {
+	tb.Helper()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return raw
+}
+
+func write(tb testing.TB, file string, raw []byte) {
+	tb.Helper()
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+}
 
 // recorded is a world's journal as bundles are collected from.
 type recorded struct{ *statetest.World }
@@ -124,6 +145,60 @@ func TestBundleFlippedByte(t *testing.T) {
 		named[failed.Check]++
 	}
 	t.Log(named)
+}
+
+// TestBundleSample holds a bundle made once: what verified when it was made
+// verifies for ever.
+func TestBundleSample(t *testing.T) {
+	const bundle, trust = "testdata/sample.bundle.json", "testdata/sample.trust"
+	if *update {
+		_, raw, pinned := signedTransfer(t)
+		write(t, bundle, raw)
+		write(t, trust, []byte("charter "+pinned.Charter.String()+"\n"))
+	}
+	pinned, err := state.ParseTrust(read(t, trust))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := state.Verify(read(t, bundle), pinned); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBundleWithJournal(t *testing.T) {
+	b, raw, trust := signedTransfer(t)
+	lines := func(edit func(entries [][]byte) [][]byte) iter.Seq2[[]byte, error] {
+		return func(yield func([]byte, error) bool) {
+			for _, e := range edit(slices.Clone(b.Entries)) {
+				if !yield(e, nil) {
+					return
+				}
+			}
+		}
+	}
+	report, err := state.VerifyWithJournal(raw, trust, lines(func(e [][]byte) [][]byte { return e }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range report.Checks {
+		if c.Check == "total" && c.Standing != state.Proved {
+			t.Errorf("%s is %s with the journal at hand", c.Detail, c.Standing)
+		}
+	}
+	for name, edit := range map[string]func(e [][]byte) [][]byte{
+		"truncated": func(e [][]byte) [][]byte { return e[:len(e)-1] },
+		"deleted":   func(e [][]byte) [][]byte { return slices.Delete(e, 20, 21) },
+		"reordered": func(e [][]byte) [][]byte { e[20], e[21] = e[21], e[20]; return e },
+		"changed": func(e [][]byte) [][]byte {
+			e[30] = bytes.Replace(e[30], []byte(`"v":1`), []byte(`"v":2`), 1)
+			return e
+		},
+	} {
+		_, err := state.VerifyWithJournal(raw, trust, lines(edit))
+		if failed, ok := errors.AsType[*state.CheckError](err); !ok || failed.Check != "journal" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 func TestBundleOtherTrust(t *testing.T) {

@@ -416,7 +416,10 @@ func (s *State) listed(m *movement) custody.Name {
 	}
 	for _, name := range sortedKeys(s.lists) {
 		list := s.lists[name]
-		if slices.ContainsFunc(addresses, func(a custody.Address) bool { return list[custody.Address(policy.Fold(string(a)))] }) {
+		// Hexadecimal and bech32 addresses may also be written in capitals.
+		if slices.ContainsFunc(addresses, func(a custody.Address) bool {
+			return list[a] || list[custody.Address(strings.ToLower(string(a)))]
+		}) {
 			return name
 		}
 	}

@@ -92,3 +92,6 @@ func (s *State) next(r *record, now custody.Time) custody.IntentEvent {
 // ChainHead is the leaf hash of the governance chain's newest entry: what the next
 // entry of the chain, and every AUTHORIZED entry, carries in prev.
 func (s *State) ChainHead() custody.Hash { return s.Chain }
+
+// Key returns a key on record, or nil. Don't change it.
+func (s *State) Key(id custody.ID[custody.Key]) *custody.Key { return s.Keys[id] }

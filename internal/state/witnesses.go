@@ -3,7 +3,6 @@ package state
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/cofferhq/coffer/internal/custody"
 	"github.com/cofferhq/coffer/internal/hybrid"
@@ -68,8 +67,7 @@ func (s *State) CheckHead(note []byte) (journal.Head, error) {
 	if s.charter == nil {
 		return journal.Head{}, ErrCharter
 	}
-	text, _, _ := strings.Cut(string(note), "\n\n")
-	claimed, err := journal.ParseCheckpoint(text + "\n")
+	claimed, err := headOf(custody.Note(note))
 	if err != nil {
 		return journal.Head{}, err
 	}

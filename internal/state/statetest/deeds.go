@@ -225,3 +225,6 @@ func Leaf(raw []byte) custody.Hash { return custody.Hash(journal.LeafHash(raw)) 
 func contains(list []string, s string) bool { return slices.Contains(list, s) }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+
+// Sum is SHA-256.
+func Sum(b []byte) custody.Hash { return sha256.Sum256(b) }
