@@ -95,3 +95,6 @@ func (s *State) ChainHead() custody.Hash { return s.Chain }
 
 // Key returns a key on record, or nil. Don't change it.
 func (s *State) Key(id custody.ID[custody.Key]) *custody.Key { return s.Keys[id] }
+
+// PolicyHash names the policy in force.
+func (s *State) PolicyHash() custody.Hash { return s.policy.Hash() }
