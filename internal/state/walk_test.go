@@ -83,7 +83,9 @@ func (w *walk) step() {
 	name := pick(w.r, people...)
 	in := w.some()
 	var result state.Result
-	switch k := w.r.IntN(16); {
+	switch k := w.r.IntN(32); {
+	case in != nil && k >= 16:
+		result = w.useful(in)
 	case in == nil || k < 3:
 		in = w.transfer(name)
 		w.intents = append(w.intents, in)
@@ -105,11 +107,7 @@ func (w *walk) step() {
 		if w.r.IntN(2) == 0 {
 			claims = append(claims, unspent(40+w.r.IntN(40)))
 		}
-		result = w.Prepare(in, uint64(w.r.IntN(1100)), claims...)
-		if result.Void == "" {
-			w.leaves = append(w.leaves, leafOf{in, result.Leaf})
-			w.prepared(in, claims)
-		}
+		result = w.prepare(in, uint64(w.r.IntN(1100)), claims...)
 	case k == 14 && len(w.leaves) > 0:
 		l := pick(w.r, w.leaves...)
 		if w.r.IntN(2) == 0 {
@@ -122,6 +120,78 @@ func (w *walk) step() {
 		result = w.Tick()
 	}
 	w.check(result)
+}
+
+// useful does what somebody who wants the intent done would do next.
+func (w *walk) useful(in *custody.Intent) state.Result {
+	at, _, err := w.State.Status(in.ID, w.Now)
+	if err != nil {
+		return w.Tick()
+	}
+	switch at {
+	case custody.AtScreening:
+		return w.Screen(in, custody.ScreeningPass)
+	case custody.PendingApproval:
+		d, err := w.State.Decide(in.ID, w.Now)
+		if err != nil || len(d.Ways) == 0 || len(d.Ways[0].Missing.Approvals) == 0 {
+			return w.Screen(in, custody.ScreeningPass)
+		}
+		switch d.Ways[0].Missing.Approvals[0].Group {
+		case "treasury":
+			return w.Say(pick(w.r, "tom", "una", "vic"), custody.Yes, in)
+		case "risk":
+			return w.Say(pick(w.r, "rob", "sue"), custody.Yes, in)
+		default:
+			return w.Say(pick(w.r, "ann", "ben", "cas"), custody.Yes, in)
+		}
+	case custody.TimeLocked:
+		return w.Witness(in)
+	case custody.Submitted:
+		return w.Authorize(in)
+	case custody.AuthorizedState:
+		if in.Type.Governs() {
+			return w.Tick()
+		}
+		return w.prepare(in, uint64(w.r.IntN(1000)), unspent(100+w.r.IntN(1000)))
+	case custody.Executing:
+		var result state.Result
+		for _, l := range w.leaves {
+			if l.in == in {
+				result = w.SignedBy(in, l.leaf, custody.Hash{1}, make([]byte, 64), "node-a", "node-c")
+				w.check(result)
+				for _, kind := range []custody.ObservedKind{custody.Broadcast, custody.Confirming, custody.Finalized} {
+					result = w.Observe(in, l.leaf, kind)
+					if w.r.IntN(4) == 0 {
+						return result
+					}
+					w.check(result)
+				}
+			}
+		}
+		return w.Tick()
+	default:
+		return w.Tick()
+	}
+}
+
+// prepare prepares a transaction of an intent, or in its name of what it repairs.
+func (w *walk) prepare(in *custody.Intent, fee uint64, claims ...custody.Claim) state.Result {
+	original := in
+	if r, ok := in.Body.(*custody.Repair); ok {
+		i := slices.IndexFunc(w.intents, func(x *custody.Intent) bool { return x.ID == r.Intent })
+		original = w.intents[i]
+		if earlier := w.perhaps[original.ID]; len(earlier) > 0 && w.r.IntN(4) > 0 {
+			claims = []custody.Claim{earlier[0][0], claims[0]}
+		}
+	}
+	result := w.Append(custody.PreparedEntry, &custody.Prepared{
+		Intent: original.ID, By: in.ID, Transaction: custody.Hash{byte(fee)}, Claims: claims, Fee: custody.NewAmount(fee),
+	})
+	if result.Void == "" {
+		w.leaves = append(w.leaves, leafOf{original, result.Leaf})
+		w.prepared(original, claims)
+	}
+	return result
 }
 
 func (w *walk) transfer(name string) *custody.Intent {
