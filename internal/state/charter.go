@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -41,7 +42,7 @@ func (s *State) begin(e *custody.Entry, leaf custody.Hash) error {
 	}
 	s.charterHash, s.charter, s.policy = hash, charter, compiled
 	s.Rules, s.Time, s.Chain = 1, e.Time, leaf
-	s.RelyingParty, s.Policy = charter.RelyingParty, rawJSON(charter.Policy)
+	s.RelyingParty, s.Policy = charter.RelyingParty, charter.Policy
 	put(s.Institutions, charter.Institutions, func(i *custody.Institution) custody.Name { return i.ID })
 	put(s.Persons, charter.Persons, func(p *custody.Person) custody.ID[custody.Person] { return p.ID })
 	put(s.Groups, charter.Groups, func(g *custody.Group) custody.Name { return g.ID })
@@ -152,7 +153,7 @@ func CheckSignatures(c *custody.Charter, administrators []custody.Evidence, node
 		}
 	}
 	if members != len(signed) {
-		return fmt.Errorf("administrators: signed by somebody who is none")
+		return errors.New("administrators: signed by somebody who is none")
 	}
 	return checkNodes(hash, nodes, c.Nodes, func(n *custody.SignerNode, hash custody.Hash, signature []byte) error {
 		k, err := hybrid.ParsePublicKey(n.IdentityKey)

@@ -275,6 +275,7 @@ func (s *State) initiatorFact(name policy.Fact, r *record) policy.Value {
 		return policy.SetOf(p.Roles...)
 	case "initiator.country":
 		return policy.TextOf(p.Country)
+	default:
 	}
 	return policy.Value{}
 }
@@ -314,6 +315,7 @@ func (m *movement) fact(name policy.Fact, v *value) policy.Value {
 		if v.feeOK {
 			return policy.NumberOf(v.fee)
 		}
+	default:
 	}
 	return policy.Value{}
 }
@@ -324,6 +326,7 @@ func (m *movement) callFact(name policy.Fact) policy.Value {
 		return policy.TextOf(m.call.Contract)
 	case "contract.method":
 		return policy.TextOf(m.call.Method)
+	default:
 	}
 	for _, a := range m.call.Arguments {
 		if name == policy.Fact("contract.args."+string(a.Name)) {
@@ -344,6 +347,7 @@ func (m *movement) messageFact(name policy.Fact) policy.Value {
 		if id, err := custody.ParseAmount(reference); err == nil {
 			return policy.NumberOf(id)
 		}
+	default:
 	}
 	return policy.Value{}
 }
@@ -380,6 +384,7 @@ func (s *State) recipientFact(name policy.Fact, m *movement, v *value) policy.Va
 		return policy.SetOf(tags...)
 	case "destination.firstUse":
 		return policy.BoolOf(!used)
+	default:
 	}
 	return policy.Value{}
 }

@@ -6,8 +6,8 @@ import "github.com/cofferhq/coffer/internal/custody"
 // within a few weeks, however long the journal. All of it goes by the journal's
 // own time and position, so that every replica forgets the same.
 const (
-	sweepEvery = 256                               // entries
-	repairable = custody.Seconds(30 * custody.Day) // after its end of life a transaction can still be repaired
+	sweepEvery = 256              // entries
+	repairable = 30 * custody.Day // after its end of life a transaction can still be repaired
 )
 
 // forget looks for what is over, now and then.

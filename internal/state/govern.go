@@ -244,7 +244,7 @@ func (s *State) changePolicy(p *custody.PolicyChange) (func(position), error) {
 	if err := s.people().canGovern(next); err != nil {
 		return nil, because(Impossible, err)
 	}
-	return func(position) { s.policy, s.Policy = next, rawJSON(p.Policy) }, nil
+	return func(position) { s.policy, s.Policy = next, p.Policy }, nil
 }
 
 func (s *State) changeSigners(c *custody.SignerSetChange) (func(position), error) {

@@ -74,7 +74,7 @@ func TestC39LimitUnderConcurrency(t *testing.T) {
 // signed within any 24 hours, in minor units.
 func limitRun(t *testing.T, b *bank, start []byte, waiting []*custody.Intent, seed uint64) int64 {
 	t.Helper()
-	r := rand.New(rand.NewPCG(seed, 39)) //nolint:gosec // a seeded simulation
+	r := rand.New(rand.NewPCG(seed, 39))
 	s, err := state.Restore(start)
 	if err != nil {
 		t.Fatal(err)

@@ -69,10 +69,8 @@ func (s *State) applyPrepared(body *custody.Prepared, at position) error {
 // mayPrepare refuses a transaction that the intent, or the repair in whose name it
 // is made, doesn't allow now.
 func (s *State) mayPrepare(r *record, body *custody.Prepared, at position) error {
-	by, limit := r, custody.Amount{}
-	if body.By == r.Intent.ID {
-		limit = r.feeLimit()
-	} else {
+	by, limit := r, r.feeLimit()
+	if body.By != r.Intent.ID {
 		i := slices.IndexFunc(r.Repairs, func(x repair) bool { return x.Intent == body.By })
 		if i < 0 {
 			return refuse(Impossible, "intent %s is no authorized repair of this one", body.By)
@@ -208,7 +206,7 @@ func (s *State) transaction(id custody.ID[custody.Intent], leaf custody.Hash) (*
 // applySigned puts the signatures of a transaction on record, with the receipts
 // of enough signers. The signatures themselves are checked by whoever has the
 // chain code: the nodes before they release them, and readers of a bundle.
-func (s *State) applySigned(body *custody.SignedRecord, at position) error {
+func (s *State) applySigned(body *custody.SignedRecord) error {
 	r, p, err := s.transaction(body.Intent, body.Prepared)
 	if err != nil {
 		return err
@@ -246,7 +244,7 @@ func (s *State) applySigned(body *custody.SignedRecord, at position) error {
 }
 
 // applyObserved shows progress that the control plane claims. It frees nothing.
-func (s *State) applyObserved(body *custody.Observed, _ position) error {
+func (s *State) applyObserved(body *custody.Observed) error {
 	if body.Kind == custody.Tick || body.Kind == custody.DepositSeen {
 		if body.Kind == custody.DepositSeen && s.Wallets[body.Wallet] == nil {
 			return refuse(Impossible, "wallet %s is not on record", body.Wallet)

@@ -2,6 +2,7 @@ package state
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 
 	"github.com/cofferhq/coffer/internal/custody"
@@ -49,10 +50,10 @@ func Restore(raw []byte) (*State, error) {
 		return nil, fmt.Errorf("snapshot: charter: %w", err)
 	}
 	if charter.Hash() != in.CharterHash || in.V != 1 {
-		return nil, fmt.Errorf("snapshot: not of version 1, or of another charter")
+		return nil, errors.New("snapshot: not of version 1, or of another charter")
 	}
 	if len(in.Data.Quorums) == 0 {
-		return nil, fmt.Errorf("snapshot: no witnesses")
+		return nil, errors.New("snapshot: no witnesses")
 	}
 	s := &State{charterHash: in.CharterHash, charter: charter, pinned: true, data: in.Data}
 	if s.policy, err = policy.Parse(in.Data.Policy); err != nil {

@@ -270,9 +270,9 @@ func (s *State) admit(raw []byte, leaf custody.Hash, index int64) error {
 	case *custody.Prepared:
 		err = s.applyPrepared(body, at)
 	case *custody.SignedRecord:
-		err = s.applySigned(body, at)
+		err = s.applySigned(body)
 	case *custody.Observed:
-		err = s.applyObserved(body, at)
+		err = s.applyObserved(body)
 	default:
 		err = refuse(Malformed, "unknown entry")
 	}

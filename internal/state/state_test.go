@@ -122,8 +122,8 @@ func newBankWithKey(tb testing.TB, yaml string, edit func(*statetest.Setup), key
 	return b
 }
 
-func (b *bank) govern(t custody.IntentType, body custody.Body) state.Result {
-	return b.Must(b.Govern("ann", t, body, 0, "ben", "cas"))
+func (b *bank) govern(t custody.IntentType, body custody.Body) {
+	b.Must(b.Govern("ann", t, body, 0, "ben", "cas"))
 }
 
 func (b *bank) wallet(path uint32, network custody.Network) custody.ID[custody.Wallet] {

@@ -60,7 +60,7 @@ type leafOf struct {
 func newWalk(t *testing.T, seed uint64) *walk {
 	t.Helper()
 	return &walk{
-		bank: newBank(t, small, nil), t: t, r: rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // a seeded walk
+		bank: newBank(t, small, nil), t: t, r: rand.New(rand.NewPCG(seed, 1)),
 		ends:    make(map[custody.ID[custody.Intent]]custody.IntentState),
 		claims:  make(map[custody.Outpoint]custody.ID[custody.Intent]),
 		perhaps: make(map[custody.ID[custody.Intent]][][]custody.Claim),
@@ -271,7 +271,7 @@ func (w *walk) check(result state.Result) {
 		if err != nil {
 			continue // never on record, or forgotten
 		}
-		if end, ok := w.ends[in.ID]; ok && end != now && !(end == custody.Executed && now == custody.Executing) {
+		if end, ok := w.ends[in.ID]; ok && end != now && (end != custody.Executed || now != custody.Executing) {
 			w.t.Fatalf("intent %s was %s and is %s", in.ID, end, now)
 		}
 		switch now {

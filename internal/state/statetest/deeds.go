@@ -127,7 +127,7 @@ func (w *World) Receipts(leaf custody.Hash, messages []custody.Hash, nodes ...cu
 }
 
 // SignedBy puts a signature of a transaction on record, with receipts of the nodes.
-func (w *World) SignedBy(in *custody.Intent, leaf custody.Hash, message custody.Hash, signature []byte, nodes ...custody.Name) state.Result {
+func (w *World) SignedBy(in *custody.Intent, leaf, message custody.Hash, signature []byte, nodes ...custody.Name) state.Result {
 	w.tb.Helper()
 	return w.Append(custody.SignedEntry, &custody.SignedRecord{
 		Intent: in.ID, Prepared: leaf, Messages: []custody.Hash{message}, Signatures: []custody.Blob{signature},
