@@ -104,10 +104,11 @@ func (c *Condition) eval(facts Facts, lists map[custody.Name][]string, depth int
 func (c *Condition) fold(facts Facts, lists map[custody.Name][]string, depth int, decides Truth) Truth {
 	result := decides.not()
 	for i := range c.Terms {
-		switch c.Terms[i].eval(facts, lists, depth-1) {
-		case decides:
+		t := c.Terms[i].eval(facts, lists, depth-1)
+		if t == decides {
 			return decides
-		case Undetermined:
+		}
+		if t == Undetermined {
 			result = Undetermined
 		}
 	}
@@ -197,11 +198,11 @@ func (c *Condition) Facts() []Fact {
 
 // check refuses a tree that a compiler wouldn't make: form, kinds, the facts that
 // the types have, the limits.
-func (c *Condition) check(r *reading, depth int) error {
+func (c *Condition) check(in *reading, depth int) error {
 	if depth > maxNesting {
 		return invalid("", fmt.Sprintf("nested more than %d deep", maxNesting))
 	}
-	if r.nodes++; r.nodes > maxNodes {
+	if in.nodes++; in.nodes > maxNodes {
 		return invalid("", fmt.Sprintf("more than %d conditions in all", maxNodes))
 	}
 	terms, atom := 0, false
@@ -220,25 +221,25 @@ func (c *Condition) check(r *reading, depth int) error {
 		return invalid("terms", "not as many as the operation takes")
 	}
 	if atom {
-		return c.checkAtom(r)
+		return c.checkAtom(in)
 	}
 	if c.Fact != "" || c.Texts != nil || c.Numbers != nil || c.List != "" {
 		return invalid("fact", "this operation is about no fact")
 	}
 	for i := range c.Terms {
-		if err := c.Terms[i].check(r, depth+1); err != nil {
+		if err := c.Terms[i].check(in, depth+1); err != nil {
 			return within(fmt.Sprintf("terms.%d", i), err)
 		}
 	}
 	return nil
 }
 
-func (c *Condition) checkAtom(r *reading) error {
+func (c *Condition) checkAtom(in *reading) error {
 	d, ok := c.Fact.Definition()
 	if !ok {
 		return invalid("fact", "not a fact")
 	}
-	for _, t := range r.types {
+	for _, t := range in.types {
 		if !slices.Contains(d.Types, t) {
 			return invalid("fact", fmt.Sprintf("%s has no %s", t, c.Fact))
 		}
@@ -273,12 +274,12 @@ func (c *Condition) checkAtom(r *reading) error {
 		constants == "texts or a list" && (len(c.Texts) == 0) == (c.List == ""):
 		return invalid("texts", fmt.Sprintf("%q stands with %s", c.Op, constants))
 	}
-	return c.checkConstants(r, d)
+	return c.checkConstants(in, d)
 }
 
-func (c *Condition) checkConstants(r *reading, d Definition) error {
-	r.elements += len(c.Texts) + len(c.Numbers)
-	if r.elements > maxElements {
+func (c *Condition) checkConstants(in *reading, d Definition) error {
+	in.elements += len(c.Texts) + len(c.Numbers)
+	if in.elements > maxElements {
 		return invalid("texts", fmt.Sprintf("more than %d constants and list elements in all", maxElements))
 	}
 	if !ascending(c.Texts, strings.Compare) {
@@ -288,7 +289,7 @@ func (c *Condition) checkConstants(r *reading, d Definition) error {
 		return within("texts", err)
 	}
 	if c.List != "" {
-		if err := r.checkList(c.List, d); err != nil {
+		if err := in.checkList(c.List, d); err != nil {
 			return within("list", err)
 		}
 	}
@@ -311,7 +312,7 @@ func (d Definition) checkTexts(texts []string) error {
 			return invalid("", fmt.Sprintf("%s can't be %s: %v", d.Name, quote(s), err))
 		}
 		if Fold(s) != s {
-			return invalid("", fmt.Sprintf("%s: write it in lower case", quote(s)))
+			return invalid("", quote(s)+": write it in lower case")
 		}
 	}
 	return nil

@@ -107,7 +107,7 @@ func people(list []People) int {
 
 // compare orders by how near a way is to being met: people missing, then time,
 // then attestations; then by what it asks for at all; then by name.
-func (w Way) compare(v Way) int {
+func (w *Way) compare(v *Way) int {
 	return cmp.Or(
 		cmp.Compare(people(w.Missing.Approvals), people(v.Missing.Approvals)),
 		cmp.Compare(w.Missing.Delay, v.Missing.Delay),

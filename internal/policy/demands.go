@@ -213,7 +213,7 @@ func (d *Demands) Check(types []custody.IntentType) error {
 		return invalid("screening", "only for intents that move value")
 	case d.Price != nil && !moves:
 		return invalid("price", "only for intents that move value")
-	case d.TravelRule != nil && !(moves && travels):
+	case d.TravelRule != nil && (!moves || !travels):
 		return invalid("travelRule", "only for intents that have a destination")
 	}
 	if s := d.Screening; s != nil {

@@ -135,7 +135,7 @@ func (d *Decision) decide(v *view, m matching, e *Evidence) {
 			d.Outcome = Pending
 		}
 	}
-	slices.SortFunc(d.Ways, Way.compare)
+	slices.SortFunc(d.Ways, func(a, b Way) int { return a.compare(&b) })
 }
 
 // missing says what of the demands the evidence doesn't meet. The delay runs from

@@ -66,7 +66,7 @@ func TestC39PolicyFromAHostileCompiler(t *testing.T) {
 		"no rules":            {`{"currency":"USD","rules":[],"version":1}`, "rules: empty"},
 		"no currency":         {`{"currency":"XXX","rules":[{` + lets + `{"op":"true"}}],"version":1}`, "ISO 4217"},
 		"same name twice":     {`{"currency":"USD","rules":[{` + lets + `{"op":"true"}},{` + lets + `{"op":"true"}}],"version":1}`, "a name twice"},
-		"not canonical":       {`{"version":1,"currency":"USD","rules":[{` + lets + `{"op":"true"}}]}`, "currency"},
+		"not canonical":       {`{"version":1,"currency":"USD","rules":[{` + lets + `{"op":"true"}}]}`, "canonical form"},
 	} {
 		raw := []byte(test.raw)
 		if name != "not canonical" && name != "duplicate field" {
@@ -273,8 +273,8 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("written again it is\n%s", again)
 		}
 		_ = p.String()
-		for _, type_ := range custody.IntentTypes() {
-			d := p.Evaluate(Facts{IntentType: TextOf(type_)}, Evidence{})
+		for _, typ := range custody.IntentTypes() {
+			d := p.Evaluate(Facts{IntentType: TextOf(typ)}, Evidence{})
 			_ = p.Explain(&d)
 		}
 	})

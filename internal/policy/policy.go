@@ -161,7 +161,7 @@ func (p *Policy) Facts(t custody.IntentType) []Fact {
 }
 
 func (p *Policy) check() error {
-	r := &reading{policy: p, lists: make(map[use]error)}
+	in := &reading{policy: p, lists: make(map[use]error)}
 	switch {
 	case p.Version < 1:
 		return invalid("version", "not above 0")
@@ -182,7 +182,7 @@ func (p *Policy) check() error {
 	}
 	for _, name := range sortedKeys(p.Lists) {
 		list := p.Lists[name]
-		if r.elements += len(list); r.elements > maxElements {
+		if in.elements += len(list); in.elements > maxElements {
 			return invalid("lists", fmt.Sprintf("more than %d constants and list elements in all", maxElements))
 		}
 		if !ascending(list, strings.Compare) {
@@ -193,46 +193,46 @@ func (p *Policy) check() error {
 		}
 	}
 	for i := range p.Rules {
-		r.types = p.Rules[i].For
-		if err := p.Rules[i].check(r); err != nil {
+		in.types = p.Rules[i].For
+		if err := p.Rules[i].check(in); err != nil {
 			return within(fmt.Sprintf("rules.%d", i), err)
 		}
 	}
 	return p.checkPeople()
 }
 
-func (rule *Rule) check(r *reading) error {
+func (r *Rule) check(in *reading) error {
 	effects := 0
-	for _, set := range []bool{rule.Block != "", rule.Allow != nil, rule.Require != nil} {
+	for _, set := range []bool{r.Block != "", r.Allow != nil, r.Require != nil} {
 		if set {
 			effects++
 		}
 	}
 	all := custody.IntentTypes()
 	switch {
-	case len(rule.For) == 0:
+	case len(r.For) == 0:
 		return invalid("for", "empty: the rule would never apply")
-	case !ascending(rule.For, func(a, b custody.IntentType) int { return slices.Index(all, a) - slices.Index(all, b) }):
+	case !ascending(r.For, func(a, b custody.IntentType) int { return slices.Index(all, a) - slices.Index(all, b) }):
 		return invalid("for", "a type twice, or not in their order")
 	case effects != 1:
 		return invalid("", "a rule has exactly one of block, allow and require")
-	case len(rule.Block) > maxReason || !printable(rule.Block):
+	case len(r.Block) > maxReason || !printable(r.Block):
 		return invalid("block", fmt.Sprintf("not a reason of at most %d characters of printable ASCII", maxReason))
 	}
-	if err := rule.When.check(r, 1); err != nil {
+	if err := r.When.check(in, 1); err != nil {
 		return within("when", err)
 	}
-	if !rule.When.FixesAsset() {
+	if !r.When.FixesAsset() {
 		return invalid("when", "amount.units needs amount.asset == CONSTANT beside it, and fee.units that or source.network == CONSTANT")
 	}
-	if r.policy.Zone == nil && slices.ContainsFunc(rule.When.Facts(), func(f Fact) bool { return f == Weekday || f == Minute }) {
+	if in.policy.Zone == nil && slices.ContainsFunc(r.When.Facts(), func(f Fact) bool { return f == Weekday || f == Minute }) {
 		return invalid("when", "asks for the time, and the policy has no zone")
 	}
-	if d := rule.Demands(); d != nil {
-		if err := d.Check(rule.For); err != nil {
-			return within(string(rule.Effect()), err)
+	if d := r.Demands(); d != nil {
+		if err := d.Check(r.For); err != nil {
+			return within(string(r.Effect()), err)
 		}
-		if rule.Require != nil && rule.Require.Nothing() {
+		if r.Require != nil && r.Require.Nothing() {
 			return invalid("require", "asks for nothing")
 		}
 	}

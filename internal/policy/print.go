@@ -174,7 +174,8 @@ func (p *Policy) join(terms []Condition, operator string, level int) string {
 
 func (p *Policy) atom(c *Condition, equals string) string {
 	constants := append(mapped(c.Texts, quote), mapped(c.Numbers, func(n custody.Amount) string { return p.number(c.Fact, n) })...)
-	operator, right := string(c.Op), ""
+	operator := string(c.Op)
+	var right string
 	switch {
 	case c.List != "":
 		right = "lists." + string(c.List)

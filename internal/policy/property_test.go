@@ -91,8 +91,8 @@ func TestRuleOrderNeverMatters(t *testing.T) {
 		q := *p
 		q.byType = make(map[custody.IntentType]*view)
 		for _, i := range rapid.Permutation(indices(len(p.Rules))).Draw(t, "order") {
-			for _, type_ := range p.Rules[i].For {
-				q.view(type_).add(&p.Rules[i])
+			for _, typ := range p.Rules[i].For {
+				q.view(typ).add(&p.Rules[i])
 			}
 		}
 		for _, v := range q.byType {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -55,7 +56,7 @@ func (v Value) String() string {
 	case Number:
 		return v.number.String()
 	case Bool:
-		return fmt.Sprint(v.is)
+		return strconv.FormatBool(v.is)
 	case Set:
 		return "[" + strings.Join(mapped(v.set, quote), ", ") + "]"
 	default:
@@ -140,37 +141,78 @@ func factAt(path []string) (f Fact, ok bool) {
 	return f, ok && slices.Equal(f.path(), path)
 }
 
-// MarshalJSON writes the known facts. [custody.Encode] makes it canonical.
-func (f Facts) MarshalJSON() ([]byte, error) {
-	root := map[string]any{}
-	for name, v := range f {
-		if v.kind == Unknown {
-			continue
-		}
-		at, path := root, name.path()
-		for _, p := range path[:len(path)-1] {
-			next, ok := at[p].(map[string]any)
-			if !ok {
-				next = map[string]any{}
-				at[p] = next
-			}
-			at = next
-		}
-		at[path[len(path)-1]] = v.json()
+// MarshalJSON writes the known facts in canonical form.
+func (f Facts) MarshalJSON() ([]byte, error) { return f.Canonical() }
+
+// Canonical returns the known facts as canonical JSON (RFC 8785). The error is of a
+// text that isn't UTF-8.
+func (f Facts) Canonical() ([]byte, error) {
+	type member struct {
+		path  []string
+		value Value
 	}
-	return json.Marshal(root)
+	members := make([]member, 0, len(f))
+	for name, v := range f {
+		if v.kind != Unknown {
+			members = append(members, member{name.path(), v})
+		}
+	}
+	slices.SortFunc(members, func(a, b member) int { return slices.Compare(a.path, b.path) })
+	out := append(make([]byte, 0, 32*len(members)), '{')
+	var err error
+	var open []string // the objects that are open
+	for i, m := range members {
+		inner := m.path[:len(m.path)-1]
+		shared := 0
+		for shared < len(open) && shared < len(inner) && open[shared] == inner[shared] {
+			shared++
+		}
+		for range open[shared:] {
+			out = append(out, '}')
+		}
+		if i > 0 {
+			out = append(out, ',')
+		}
+		for _, name := range inner[shared:] {
+			if out, err = jsontext.AppendQuote(out, name); err != nil {
+				return nil, err
+			}
+			out = append(out, ':', '{')
+		}
+		open = inner
+		if out, err = jsontext.AppendQuote(out, m.path[len(m.path)-1]); err != nil {
+			return nil, err
+		}
+		if out, err = m.value.append(append(out, ':')); err != nil {
+			return nil, err
+		}
+	}
+	for range open {
+		out = append(out, '}')
+	}
+	return append(out, '}'), nil
 }
 
-func (v Value) json() any {
+func (v Value) append(out []byte) ([]byte, error) {
 	switch v.kind {
 	case Number:
-		return v.number.String()
+		return jsontext.AppendQuote(out, v.number.String())
 	case Bool:
-		return v.is
+		return strconv.AppendBool(out, v.is), nil
 	case Set:
-		return v.set
+		out = append(out, '[')
+		for i, e := range v.set {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			var err error
+			if out, err = jsontext.AppendQuote(out, e); err != nil {
+				return nil, err
+			}
+		}
+		return append(out, ']'), nil
 	default:
-		return v.text
+		return jsontext.AppendQuote(out, v.text)
 	}
 }
 

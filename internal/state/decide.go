@@ -49,7 +49,7 @@ func (s *State) decide(r *record, now custody.Time) (*decision, error) {
 
 // hashFacts is the SHA-256 of the canonical facts that the rules ask about.
 func (d *decision) hashFacts() (custody.Hash, error) {
-	raw, err := custody.Encode(d.Facts)
+	raw, err := d.Facts.Canonical()
 	return sha256.Sum256(raw), err
 }
 

@@ -54,7 +54,7 @@ type Problem struct {
 func (p Problem) String() string { return fmt.Sprintf("%d:%d: %s", p.Line, p.Column, p.Message) }
 
 // Problems is all that is wrong with a source, in order of position.
-type Problems []Problem
+type Problems []Problem //nolint:errname // what is wrong is a list, and the list is the error
 
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))

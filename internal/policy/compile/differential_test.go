@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -45,9 +46,9 @@ var testLists = map[custody.Name][]string{"bad": {"IR", "KP"}}
 // interpreter returns the conditions' language with functions that compute, over
 // given facts.
 func interpreter(l *language, facts policy.Facts) (*cel.Env, error) {
-	total := func(make func(string, string) policy.Fact, known func(custody.Amount) ref.Val) func(...ref.Val) ref.Val {
+	total := func(name func(string, string) policy.Fact, known func(custody.Amount) ref.Val) func(...ref.Val) ref.Val {
 		return func(args ...ref.Val) ref.Val {
-			v := facts[make(args[0].Value().(string), args[1].Value().(string))]
+			v := facts[name(args[0].Value().(string), args[1].Value().(string))]
 			if v.Kind() == policy.Unknown {
 				return types.NewUnknown(1, nil)
 			}
@@ -251,7 +252,7 @@ func drawValues(t *rapid.T) (policy.Facts, map[string]any, []*cel.AttributePatte
 	n := rapid.IntRange(0, 4).Draw(t, "n")
 	if rapid.Bool().Draw(t, "args known") {
 		facts["contract.args.s"], args["s"] = policy.TextOf(fmt.Sprintf("0x0%d", n)), fmt.Sprintf("0x0%d", n)
-		facts["contract.args.n"], args["n"] = policy.TextOf(fmt.Sprint(n)), n
+		facts["contract.args.n"], args["n"] = policy.TextOf(strconv.Itoa(n)), n
 	} else {
 		unknown = append(unknown, cel.AttributePattern("contract.args").QualString("s"), cel.AttributePattern("contract.args").QualString("n"))
 	}
