@@ -46,8 +46,9 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s) each
 			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
 		done
 
-simulate: ## Run SEEDS (20000) simulated ceremonies with faults
+simulate: ## Run SEEDS (20000) simulated ceremonies with faults, and walks over journals
 	go test ./tss/tsstest/... -run Simulat -count=1 -timeout=3h -seeds=$(SEEDS)
+	go test ./internal/state -run 'RandomWalk|C39LimitUnder' -count=1 -timeout=3h -walks=$$(( $(SEEDS) / 20 )) -runs=$(SEEDS)
 
 ct: ## Test that secrets don't show in running time
 	go test -tags ct -run ConstantTime -v -count=1 ./tss/...
