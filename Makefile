@@ -34,9 +34,10 @@ lint: ## Check formatting, imports, forbidden calls and common mistakes
 	go fix -tags ct -diff ./...
 	cd bench && go fix -diff ./...
 
-bench: ## Measure against other libraries, into docs/benchmarks.md (minutes)
+bench: ## Measure the library beside others, and the core, into docs/benchmarks*.md (minutes)
 	@mkdir -p docs
 	cd bench && go run . -o ../docs/benchmarks.md
+	cd bench && go run ./core -o ../docs/benchmarks-core.md
 
 fuzz: ## Run every fuzz target for FUZZTIME (30s) each
 	@go test -list '^Fuzz' ./... | \

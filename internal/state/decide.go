@@ -20,6 +20,9 @@ type decision struct {
 func (s *State) decide(r *record, now custody.Time) (*decision, error) {
 	d := new(decision)
 	var v *value
+	if r.Authorized != nil {
+		now = r.Authorized.Time // what had to be fresh was so then
+	}
 	if !r.Intent.Type.Governs() {
 		m, err := s.movement(r)
 		if err != nil {
@@ -31,7 +34,6 @@ func (s *State) decide(r *record, now custody.Time) (*decision, error) {
 	facts := s.facts(r, d.movement, v, now)
 	if r.Authorized != nil {
 		r.Authorized.restore(facts)
-		now = r.Authorized.Time // what had to be fresh was so then
 	}
 	if s.partial != nil {
 		s.partial.restore(r.Intent.ID, facts)

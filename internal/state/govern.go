@@ -57,10 +57,7 @@ func (s *State) effect(r *record) (func(at position), error) {
 	case *custody.ProviderChange:
 		return change(s.Attestors, body.Action, body.Attestor.ID, &body.Attestor)
 	case *custody.IssuerChange:
-		if err := authz.CheckIssuer(&body.Issuer); err != nil {
-			return nil, because(Impossible, err)
-		}
-		return change(s.Issuers, body.Action, body.Issuer.ID, &body.Issuer)
+		return s.changeIssuer(body)
 	case *custody.Freeze:
 		if slices.Contains(s.Frozen, body.Target) {
 			return nil, refuse(Impossible, "frozen already")
@@ -96,6 +93,24 @@ func change[K comparable, V any](m map[K]*V, action custody.Action, key K, value
 		return nil, refuse(Impossible, "%v is not on record", key)
 	}
 	return func(position) { delete(m, key) }, nil
+}
+
+func (s *State) changeIssuer(i *custody.IssuerChange) (func(position), error) {
+	if err := authz.CheckIssuer(&i.Issuer); err != nil {
+		return nil, because(Impossible, err)
+	}
+	if i.Action == custody.Remove {
+		who := s.people()
+		for _, c := range s.Credentials {
+			if c.Kind == custody.OIDC && c.Issuer == i.Issuer.ID {
+				delete(who.identified, c.Person)
+			}
+		}
+		if err := who.canGovern(s.policy); err != nil {
+			return nil, because(Impossible, err)
+		}
+	}
+	return change(s.Issuers, i.Action, i.Issuer.ID, &i.Issuer)
 }
 
 func (s *State) createVault(v *custody.Vault) (func(position), error) {
@@ -149,6 +164,10 @@ func (s *State) changePerson(p *custody.PersonChange, recovery bool) (func(posit
 		}
 		if s.recoveryKey(id) != nil {
 			return nil, refuse(Impossible, "the id of a recovery key")
+		}
+		who.persons[id] = &p.Person // its roles and country may be what a rule asks for
+		if err := who.canGovern(s.policy); err != nil {
+			return nil, because(Impossible, err)
 		}
 		return func(position) {
 			s.Persons[id] = &p.Person
@@ -218,6 +237,9 @@ func (s *State) changeCredential(c *custody.CredentialChange, recovery bool) (fu
 		for _, other := range s.Credentials {
 			if !k.PublicKey.IsZero() && string(other.PublicKey) == string(k.PublicKey) {
 				return nil, refuse(Impossible, "credential %s has or had this key", other.ID)
+			}
+			if k.Kind == custody.OIDC && !other.Removed && other.Issuer == k.Issuer && other.Subject == k.Subject {
+				return nil, refuse(Impossible, "credential %s is this account", other.ID)
 			}
 		}
 		return func(position) { s.Credentials[k.ID] = &credential{Credential: *k, Recovered: recovery} }, nil

@@ -22,6 +22,10 @@ rules:
     for: [TRANSFER]
     when: "true"
     allow: {}
+  - name: priced
+    for: [TRANSFER]
+    when: "true"
+    require: {price: {from: 1, within: 100%}}
   - name: cap
     for: [TRANSFER]
     when: spent("source.vault", "24h") > usd(1000)
@@ -208,7 +212,15 @@ func TestTotalsForget(t *testing.T) {
 	}
 	b.Must(pay())
 	void(t, pay(), state.NotAllowed)
-	b.Wait(24 * custody.Hour)
+
+	// What was fresh at AUTHORIZED needs to be so no more at PREPARED.
+	late := b.pay("ida", 1)
+	b.Must(b.Submit("ida", late))
+	b.Price(late, 100_000, 2_000, coin)
+	b.Must(b.Authorize(late))
+	b.Wait(5 * custody.Hour)
+	b.Must(b.Prepare(late, 1, statetest.Outpoint(1)))
+	b.Wait(19 * custody.Hour)
 	void(t, pay(), state.NotAllowed)
 	b.Wait(custody.Minute)
 	b.Must(pay())

@@ -81,6 +81,9 @@ func (s *State) mayPrepare(r *record, body *custody.Prepared, at position) error
 		if by = s.Intents[body.By]; by == nil || by.Intent == nil {
 			return refuse(UnknownIntent, "intent %s is not on record", body.By)
 		}
+		if by.State != custody.AuthorizedState && by.State != custody.Executing {
+			return refuse(WrongState, "the repair is %s", by.State)
+		}
 		limit = r.Repairs[i].FeeLimit
 	}
 	if by.Intent.Expires <= at.time {
