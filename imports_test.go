@@ -45,6 +45,8 @@ var rows = []row{
 	{"internal/journal", []string{"internal/hybrid"}, "the log holds bytes; what they mean is decided above it"},
 	{"internal/state", []string{"internal/custody", "internal/hybrid", "internal/policy", "internal/authz", "internal/journal", "tss/..."}, "Apply joins the pure parts, and nothing that does I/O"},
 
+	{"internal/state/statetest", []string{"internal/..."}, "tests make journals of everything"},
+
 	{"cmd/...", []string{"tss/...", "internal/..."}, "programs are thin and at the top"},
 	{"examples/...", []string{"tss/...", "examples/tlschannel"}, "examples show what a user of the library can do, no more"},
 }
@@ -75,7 +77,8 @@ var bans = []ban{
 	{"internal/journal", nil, pure, "the log is pure; stores give it bytes"},
 	{"internal/state", nil, append(pure, module+"/internal/policy/compile"), "Apply is a pure function of the journal"},
 	{"...", nil, []string{module + "/tss/tsstest"}, "adversaries and fixed randomness stay in tests"},
-	{"...", tsstest, []string{"testing"}, "package testing changes the flags and the speed of a program"},
+	{"...", nil, []string{module + "/internal/state/statetest"}, "journals with known keys stay in tests"},
+	{"...", append(tsstest, "internal/state/statetest"), []string{"testing"}, "package testing changes the flags and the speed of a program"},
 }
 
 var tsstest = []string{"tss/tsstest"}

@@ -57,6 +57,8 @@ no machine ever holds one; as many parties as the threshold sign together.`)
 	tss := group("tss", "Try the threshold-signature library", `The threshold-signature library, by itself and in this process alone.`)
 	tss.AddCommand(newSign())
 	root.AddCommand(tss)
+	root.AddCommand(newPolicy())
+	root.AddCommand(newCharter(), newDevice(), newNode(), newControl(), newVerify())
 	return root
 }
 

@@ -299,9 +299,16 @@ func groupsOf(name string) (map[custody.Name]int, error) {
 			Members []string     `json:"members"`
 		} `json:"groups"`
 	}
-	var charter body
-	if err := json.Unmarshal(data, &charter); err != nil {
+	var file struct { // a charter, or its first entry's body with the signatures
+		body
+		Charter body `json:"charter"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, usagef("--charter %s: %v", name, err)
+	}
+	charter := file.body
+	if charter.Groups == nil {
+		charter = file.Charter
 	}
 	if charter.Groups == nil {
 		return nil, usagef("--charter %s: no groups in it", name)

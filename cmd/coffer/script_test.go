@@ -19,6 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	workFactor = 10 // key files in no time
 	testscript.Main(m, map[string]func(){"coffer": main})
 }
 
@@ -31,6 +32,12 @@ func TestMain(m *testing.M) {
 //	signed KEY=VALUE...       the last stdout is the JSON of a valid signature, of
 //	                          scheme, t, n, signers, message and, or not at all, path
 //	zeros FILE N              makes a file of N zero bytes
+//	keys                      makes the setup of testdata/charter and its key files
+//	shows LINE FILE IN        IN has the words of the line of FILE that begins with LINE
+//	unverified CHECK BUNDLE [TRUST]   coffer verify says that CHECK fails, with status 1
+//	replace FILE OLD NEW TO   copies FILE to TO, with NEW for the first OLD
+//	substitute FILE OLD NEW TO   the same for every match of a pattern
+//	flip FILE TEXT N TO       copies FILE to TO, but for a bit N bytes after TEXT
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -38,12 +45,18 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // a second for each process otherwise
-			return nil
+			return copySample(env.WorkDir)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"refused": func(ts *testscript.TestScript, _ bool, args []string) { ends(ts, exitUsage, args) },
-			"failed":  func(ts *testscript.TestScript, _ bool, args []string) { ends(ts, exitFailure, args) },
-			"signed":  signed,
+			"refused":    func(ts *testscript.TestScript, _ bool, args []string) { ends(ts, exitUsage, args) },
+			"failed":     func(ts *testscript.TestScript, _ bool, args []string) { ends(ts, exitFailure, args) },
+			"signed":     signed,
+			"keys":       makeKeys,
+			"shows":      shows,
+			"unverified": unverified,
+			"replace":    replaced,
+			"substitute": substituted,
+			"flip":       flipped,
 			"zeros": func(ts *testscript.TestScript, _ bool, args []string) {
 				n, err := strconv.Atoi(args[1])
 				ts.Check(err)

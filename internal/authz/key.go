@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -9,13 +10,15 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 
+	"filippo.io/edwards25519"
+
 	"github.com/cofferhq/coffer/internal/custody"
 	"github.com/cofferhq/coffer/internal/hybrid"
 )
 
 // ParseKey reads a public key in PKIX form and checks that it is one of the
-// algorithm: P-256, Ed25519, or RSA of 2,048 to 4,096 bits with an exponent of at
-// least 3.
+// algorithm: P-256, Ed25519 of large order in its canonical encoding, or RSA of
+// 2,048 to 4,096 bits with an odd exponent of at least 3.
 func ParseKey(algorithm custody.Algorithm, pkix []byte) (crypto.PublicKey, error) {
 	key, err := x509.ParsePKIXPublicKey(pkix)
 	if err != nil {
@@ -26,14 +29,25 @@ func ParseKey(algorithm custody.Algorithm, pkix []byte) (crypto.PublicKey, error
 	case *ecdsa.PublicKey:
 		ok = algorithm == custody.ES256 && k.Curve == elliptic.P256()
 	case ed25519.PublicKey:
-		ok = algorithm == custody.EdDSA
+		ok = algorithm == custody.EdDSA && usableEd25519(k)
 	case *rsa.PublicKey:
-		ok = algorithm == custody.RS256 && k.N.BitLen() >= 2048 && k.N.BitLen() <= 4096 && k.E >= 3
+		ok = algorithm == custody.RS256 && k.N.BitLen() >= 2048 && k.N.BitLen() <= 4096 && k.E >= 3 && k.E%2 == 1
 	}
 	if !ok {
 		return nil, &custody.Error{Code: custody.Invalid, Field: "publicKey", Message: "not a key of algorithm " + string(algorithm)}
 	}
 	return key, nil
+}
+
+// usableEd25519 reports whether key is the canonical encoding of a point that isn't
+// of small order. Under a point of small order signatures hold for messages that
+// nobody signed.
+func usableEd25519(key []byte) bool {
+	p, err := new(edwards25519.Point).SetBytes(key)
+	if err != nil || !bytes.Equal(p.Bytes(), key) {
+		return false
+	}
+	return p.MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 0
 }
 
 // CheckCredential refuses a credential whose key can't be used. What concerns
@@ -95,8 +109,23 @@ func VerifyNode(key hybrid.PublicKey, hash custody.Hash, signature []byte) error
 
 // VerifyRecovery checks a recovery key's Ed25519 signature over a hash.
 func VerifyRecovery(key *custody.RecoveryKey, hash custody.Hash, signature []byte) error {
-	if len(key.Key) != ed25519.PublicKeySize || !ed25519.Verify(ed25519.PublicKey(key.Key), hash[:], signature) {
+	if !verifyEd25519(key.Key, hash, signature) {
 		return refuse("signature", "not by the recovery key over this hash")
+	}
+	return nil
+}
+
+// verifyEd25519 checks a signature under a key that [CheckEd25519] passed when it
+// was put on record.
+func verifyEd25519(key []byte, hash custody.Hash, signature []byte) bool {
+	return len(key) == ed25519.PublicKeySize && ed25519.Verify(key, hash[:], signature)
+}
+
+// CheckEd25519 refuses a bare Ed25519 key, of an attestor or of recovery, that
+// can't be used: one that isn't the canonical encoding of a point of large order.
+func CheckEd25519(key []byte) error {
+	if len(key) != ed25519.PublicKeySize || !usableEd25519(key) {
+		return &custody.Error{Code: custody.Invalid, Field: "key", Message: "not an Ed25519 public key that can be used"}
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ type clientData struct {
 	Challenge   string `json:"challenge"`
 	Origin      string `json:"origin"`
 	CrossOrigin bool   `json:"crossOrigin"`
+	TopOrigin   string `json:"topOrigin"`
 }
 
 // Flags of authenticator data (WebAuthn §6.1).
@@ -48,6 +49,8 @@ func verifyPasskey(key crypto.PublicKey, e *custody.Evidence, hash custody.Hash,
 		return refuse("signed.clientDataJSON.origin", "not an origin of the charter")
 	case client.CrossOrigin:
 		return refuse("signed.clientDataJSON.crossOrigin", "asked for inside another site's frame")
+	case client.TopOrigin != "":
+		return refuse("signed.clientDataJSON.topOrigin", "asked for inside another site's frame")
 	}
 	data := e.Signed.AuthenticatorData
 	if len(data) != 37 {

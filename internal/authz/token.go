@@ -24,6 +24,7 @@ type claims struct {
 	Nonce    string         `json:"nonce"`
 	ACR      string         `json:"acr"`
 	Issued   int64          `json:"iat"`
+	Begins   int64          `json:"nbf"` // RFC 7519 §4.1.5
 	Expires  int64          `json:"exp"`
 }
 
@@ -59,7 +60,7 @@ func verifyToken(c *custody.Credential, token string, hash custody.Hash, issuer 
 	}
 	issued, expires := custody.Time(0).Add(custody.Seconds(got.Issued)), custody.Time(0).Add(custody.Seconds(got.Expires))
 	switch {
-	case got.Issued < 0 || got.Issued > maxUnix || got.Expires < 0 || got.Expires > maxUnix:
+	case got.Issued < 0 || got.Issued > maxUnix || got.Expires < 0 || got.Expires > maxUnix || got.Begins < 0 || got.Begins > maxUnix:
 		return "", refuse(field+".exp", "not a time")
 	case got.Issuer != string(issuer.URL):
 		return "", refuse(field+".iss", "another issuer")
@@ -73,6 +74,8 @@ func verifyToken(c *custody.Credential, token string, hash custody.Hash, issuer 
 		return "", refuse(field+".sub", "another subject")
 	case issued > now.Add(MaxAhead):
 		return "", refuse(field+".iat", "in the future")
+	case custody.Time(0).Add(custody.Seconds(got.Begins)) > now.Add(MaxAhead):
+		return "", refuse(field+".nbf", "in the future")
 	case expires <= now:
 		return "", refuse(field+".exp", "over")
 	case issued.Add(MaxTokenAge) < now:

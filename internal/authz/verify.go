@@ -32,7 +32,8 @@ type Verified struct {
 }
 
 // Verify checks that the holder of credential c made evidence e over hash, at
-// time now. Errors are of code [custody.Unauthenticated] and name the part of e.
+// time now. Errors are of code [custody.Unauthenticated] and name the part of e; a
+// key on record that can't be used gives [custody.Invalid].
 func (r Realm) Verify(c *custody.Credential, e *custody.Evidence, hash custody.Hash, now custody.Time) (Verified, error) {
 	kind := custody.CredentialKind(e.Kind)
 	if e.Credential != c.ID {
@@ -40,6 +41,9 @@ func (r Realm) Verify(c *custody.Credential, e *custody.Evidence, hash custody.H
 	}
 	if kind != c.Kind {
 		return Verified{}, refuse("kind", "the credential is of kind "+string(c.Kind))
+	}
+	if e.Signed == nil && kind != custody.Device {
+		return Verified{}, refuse("signed", "missing")
 	}
 	switch kind {
 	case custody.WebAuthn:
@@ -85,7 +89,7 @@ func VerifyAttestation(a *custody.Attestor, p *custody.AttestationProof, charter
 		return refuse("statement.until", "over")
 	}
 	hash := custody.AttestationHash(charter, p.Bytes)
-	if err := VerifyRecovery(&custody.RecoveryKey{Key: a.Key}, hash, p.Signature); err != nil {
+	if !verifyEd25519(a.Key, hash, p.Signature) {
 		return refuse("signature", "not by the attestor over this statement")
 	}
 	return nil

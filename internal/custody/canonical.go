@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -26,17 +28,40 @@ func Canonicalize(data []byte) ([]byte, error) {
 	if err := v.Canonicalize(); err != nil {
 		return nil, syntaxError(err)
 	}
+	if bytes.Contains(v, []byte("1.7976931348623157e+308")) { // where Canonicalize puts what is beyond
+		return v, inRange(data)
+	}
 	return v, nil
 }
 
-// Encode returns v as canonical JSON (RFC 8785).
+// inRange refuses numbers that no IEEE 754 double comes near (RFC 7493 §2.2).
+func inRange(data []byte) error {
+	dec := jsontext.NewDecoder(bytes.NewReader(data))
+	for {
+		token, err := dec.ReadToken()
+		if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return syntaxError(err)
+		}
+		if token.Kind() != '0' {
+			continue
+		}
+		if _, err := strconv.ParseFloat(token.String(), 64); err != nil {
+			return invalid(dotted(dec.StackPointer()), "a number out of range")
+		}
+	}
+}
+
+// Encode returns v as canonical JSON (RFC 8785). It never rounds: an integer beyond
+// ±(2^53−1) is written with all its digits, and [Decode] refuses it.
 func Encode(v any) ([]byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("custody: encode %T: %w", v, err)
 	}
 	c := jsontext.Value(b)
-	if err := c.Canonicalize(); err != nil {
+	if err := c.Canonicalize(jsontext.CanonicalizeRawInts(false)); err != nil {
 		return nil, fmt.Errorf("custody: encode %T: %w", v, err)
 	}
 	return c, nil
@@ -104,9 +129,6 @@ func semanticError(err error) error {
 		return syntaxError(err)
 	}
 	field := dotted(e.JSONPointer)
-	if errors.Is(err, json.ErrUnknownName) {
-		return invalid(field, "unknown field")
-	}
 	if inner, ok := errors.AsType[*Error](err); ok {
 		if field == "" {
 			return inner

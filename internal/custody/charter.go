@@ -3,6 +3,7 @@ package custody
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -85,7 +86,11 @@ func (c *Charter) valid() error {
 	return nil
 }
 
-// references checks that every name used is defined.
+// ed25519Prefix is what PKIX puts before the 32 bytes of an Ed25519 key (RFC 8410).
+const ed25519Prefix = "\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00"
+
+// references checks that every name used is defined, and that no key or account
+// stands for two.
 func (c *Charter) references() error {
 	institutions := make(map[Name]bool)
 	for _, i := range c.Institutions {
@@ -109,23 +114,40 @@ func (c *Charter) references() error {
 	for _, i := range c.Issuers {
 		issuers[i.ID] = true
 	}
-	for i, k := range c.Credentials {
-		if !persons[k.Person] {
-			return invalid(fmt.Sprintf("credentials.%d.person", i), "not a person of the charter")
-		}
-		if k.Kind == OIDC && !issuers[k.Issuer] {
-			return invalid(fmt.Sprintf("credentials.%d.issuer", i), "not an issuer of the charter")
-		}
+	type account struct {
+		issuer  Name
+		subject Hash
 	}
-	keys := make(map[string]bool) // of nodes, witnesses and control: none serves twice
-	witnesses := make(map[Name]bool)
-	used := func(field string, key HybridKey) error {
-		if keys[string(key)] {
+	accounts := make(map[account]bool) // none identifies two people
+	keys := make(map[string]bool)      // of people, nodes, witnesses, attestors, recovery and control: none serves twice
+	used := func(field string, key Blob) error {
+		bare := strings.TrimPrefix(string(key), ed25519Prefix)
+		if keys[bare] {
 			return invalid(field, "this key is used elsewhere in the charter")
 		}
-		keys[string(key)] = true
+		keys[bare] = true
 		return nil
 	}
+	for i, k := range c.Credentials {
+		at := fmt.Sprintf("credentials.%d", i)
+		if !persons[k.Person] {
+			return invalid(at+".person", "not a person of the charter")
+		}
+		if k.Kind != OIDC {
+			if err := used(at+".publicKey", k.PublicKey); err != nil {
+				return err
+			}
+			continue
+		}
+		if !issuers[k.Issuer] {
+			return invalid(at+".issuer", "not an issuer of the charter")
+		}
+		if accounts[account{k.Issuer, k.Subject}] {
+			return invalid(at+".subject", "this account is used elsewhere in the charter")
+		}
+		accounts[account{k.Issuer, k.Subject}] = true
+	}
+	witnesses := make(map[Name]bool)
 	for i, n := range c.Nodes {
 		at := fmt.Sprintf("nodes.%d", i)
 		if !institutions[n.Institution] {
@@ -158,9 +180,18 @@ func (c *Charter) references() error {
 	if err := used("control.coordinatorKey", c.Control.CoordinatorKey); err != nil {
 		return err
 	}
+	for i, a := range c.Attestors {
+		if err := used(fmt.Sprintf("attestors.%d.key", i), a.Key); err != nil {
+			return err
+		}
+	}
 	for i, k := range c.Recovery.Keys {
+		at := fmt.Sprintf("recovery.keys.%d", i)
 		if persons[k.ID] {
-			return invalid(fmt.Sprintf("recovery.keys.%d.id", i), "also the id of a person")
+			return invalid(at+".id", "also the id of a person")
+		}
+		if err := used(at+".key", k.Key); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -48,6 +48,8 @@ func (t *EntryType) UnmarshalText(b []byte) error {
 
 // EntryBody is what an entry of one type records: a pointer to one of the structs
 // below.
+//
+//nolint:iface // what an intent asks for is no entry, though both are checked alike
 type EntryBody interface{ valid() error }
 
 // EntryVersion is the version of the form of entries.
@@ -387,10 +389,36 @@ type Cosigned struct {
 // Note is a signed note (C2SP signed-note): a checkpoint with its signatures.
 type Note string
 
-// UnmarshalText bounds the length.
+// UnmarshalText bounds the length and checks the form, so that a note has no room
+// for free text either. Package journal reads it.
 func (n *Note) UnmarshalText(b []byte) error {
-	if len(b) == 0 || len(b) > 200<<10 || bytes.ContainsRune(b, '\r') {
-		return invalid("", "not a note of at most 200 KiB")
+	const rule = "not a checkpoint with signatures of at most 200 KiB in all"
+	lines := strings.Split(string(b), "\n")
+	if len(b) > 200<<10 || len(lines) < 6 || lines[3] != "" || lines[len(lines)-1] != "" {
+		return invalid("", rule)
+	}
+	origin, size, root := lines[0], lines[1], lines[2]
+	charter, ok := strings.CutPrefix(origin, "coffer/")
+	if !ok || new(Hash).UnmarshalText([]byte(charter)) != nil {
+		return invalid("", rule)
+	}
+	if v, err := strconv.ParseInt(size, 10, 64); err != nil || v < 0 || strconv.FormatInt(v, 10) != size {
+		return invalid("", rule)
+	}
+	var decoded Blob
+	if err := decoded.UnmarshalText([]byte(root)); err != nil || len(decoded) != len(Hash{}) {
+		return invalid("", rule)
+	}
+	for _, line := range lines[4 : len(lines)-1] {
+		name, signature, _ := strings.Cut(strings.TrimPrefix(line, "— "), " ")
+		name, ok := strings.CutPrefix(name, origin)
+		if !ok || !strings.HasPrefix(line, "— ") || name != "" && !patterns.witness.MatchString(name) {
+			return invalid("", rule)
+		}
+		decoded = nil
+		if err := decoded.UnmarshalText([]byte(signature)); err != nil || decoded.IsZero() {
+			return invalid("", rule)
+		}
 	}
 	*n = Note(b)
 	return nil

@@ -2,7 +2,6 @@ package custody
 
 import (
 	"errors"
-	"log/slog"
 	"strings"
 )
 
@@ -25,23 +24,31 @@ const (
 
 // Handling is how the edges of a program treat a code.
 type Handling struct {
-	Name   string     // in the API and in reports
-	Status int        // HTTP status
-	Exit   int        // exit status of the CLI
-	Retry  bool       // the same call may succeed later
-	Level  slog.Level // of the log line where the error ends
+	Name   string // in the API and in reports
+	Status int    // HTTP status
+	Exit   int    // exit status of the CLI
+	Retry  bool   // the same call may succeed later
+	Level  int    // of the log line where the error ends, as log/slog counts: Info, Warn or Error
 }
 
+// Levels as log/slog counts them, which this package doesn't import: it logs
+// nothing.
+const (
+	levelInfo  = 0
+	levelWarn  = 4
+	levelError = 8
+)
+
 var handling = [...]Handling{
-	Internal:        {"internal", 500, 70, false, slog.LevelError},
-	Invalid:         {"invalid", 400, 2, false, slog.LevelInfo},
-	Unauthenticated: {"unauthenticated", 401, 3, false, slog.LevelWarn},
-	Forbidden:       {"forbidden", 403, 4, false, slog.LevelWarn},
-	Denied:          {"denied", 422, 5, false, slog.LevelInfo},
-	NotFound:        {"not_found", 404, 6, false, slog.LevelInfo},
-	Conflict:        {"conflict", 409, 7, false, slog.LevelInfo},
-	Exhausted:       {"exhausted", 429, 8, true, slog.LevelWarn},
-	Unavailable:     {"unavailable", 503, 9, true, slog.LevelWarn},
+	Internal:        {"internal", 500, 70, false, levelError},
+	Invalid:         {"invalid", 400, 2, false, levelInfo},
+	Unauthenticated: {"unauthenticated", 401, 3, false, levelWarn},
+	Forbidden:       {"forbidden", 403, 4, false, levelWarn},
+	Denied:          {"denied", 422, 5, false, levelInfo},
+	NotFound:        {"not_found", 404, 6, false, levelInfo},
+	Conflict:        {"conflict", 409, 7, false, levelInfo},
+	Exhausted:       {"exhausted", 429, 8, true, levelWarn},
+	Unavailable:     {"unavailable", 503, 9, true, levelWarn},
 }
 
 // Handling returns how the edges of a program treat c; an unknown code is

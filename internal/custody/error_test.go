@@ -18,15 +18,15 @@ func fieldOf(err error) string {
 func TestCodes(t *testing.T) {
 	t.Parallel()
 	want := map[Code]Handling{
-		Internal:        {"internal", 500, 70, false, slog.LevelError},
-		Invalid:         {"invalid", 400, 2, false, slog.LevelInfo},
-		Unauthenticated: {"unauthenticated", 401, 3, false, slog.LevelWarn},
-		Forbidden:       {"forbidden", 403, 4, false, slog.LevelWarn},
-		Denied:          {"denied", 422, 5, false, slog.LevelInfo},
-		NotFound:        {"not_found", 404, 6, false, slog.LevelInfo},
-		Conflict:        {"conflict", 409, 7, false, slog.LevelInfo},
-		Exhausted:       {"exhausted", 429, 8, true, slog.LevelWarn},
-		Unavailable:     {"unavailable", 503, 9, true, slog.LevelWarn},
+		Internal:        {"internal", 500, 70, false, int(slog.LevelError)},
+		Invalid:         {"invalid", 400, 2, false, int(slog.LevelInfo)},
+		Unauthenticated: {"unauthenticated", 401, 3, false, int(slog.LevelWarn)},
+		Forbidden:       {"forbidden", 403, 4, false, int(slog.LevelWarn)},
+		Denied:          {"denied", 422, 5, false, int(slog.LevelInfo)},
+		NotFound:        {"not_found", 404, 6, false, int(slog.LevelInfo)},
+		Conflict:        {"conflict", 409, 7, false, int(slog.LevelInfo)},
+		Exhausted:       {"exhausted", 429, 8, true, int(slog.LevelWarn)},
+		Unavailable:     {"unavailable", 503, 9, true, int(slog.LevelWarn)},
 	}
 	if len(want) != len(handling) {
 		t.Fatalf("%d codes, %d expected", len(handling), len(want))

@@ -5,9 +5,9 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Verdict is what a person says of an intent.
@@ -117,8 +117,12 @@ var tokenClaims = []string{
 // tokenHeaders are the header parameters that a token may have (RFC 7515 §4.1).
 var tokenHeaders = []string{"alg", "kid", "typ", "x5t", "x5t#S256"}
 
-// UnmarshalText refuses a token with any claim beyond a fixed list, or a subject
-// that looks like an e-mail address, so that nothing in an entry names a human.
+// maxTokenSignature is the size of an RSA signature with a modulus of 4,096 bits.
+const maxTokenSignature = 512
+
+// UnmarshalText refuses a token with any claim beyond a fixed list, with a claim
+// that isn't a text, a number or a list of texts, or with a text in it that looks
+// like an e-mail address, so that nothing in an entry names a human.
 func (t *Token) UnmarshalText(b []byte) error {
 	if len(b) > 8<<10 {
 		return invalid("", "a token of more than 8 KiB")
@@ -127,35 +131,62 @@ func (t *Token) UnmarshalText(b []byte) error {
 	if len(parts) != 3 {
 		return invalid("", "not a signed token in compact form")
 	}
-	if _, err := tokenPart(parts[0], tokenHeaders); err != nil {
+	if err := tokenPart(parts[0], tokenHeaders); err != nil {
 		return err
 	}
-	claims, err := tokenPart(parts[1], tokenClaims)
+	if err := tokenPart(parts[1], tokenClaims); err != nil {
+		return err
+	}
+	signature, err := tokenBytes(parts[2])
 	if err != nil {
 		return err
 	}
-	if bytes.ContainsRune(claims["sub"], '@') {
-		return invalid("", "the token's subject is an address: let the provider use pairwise subjects")
+	if len(signature) == 0 || len(signature) > maxTokenSignature {
+		return invalid("", fmt.Sprintf("the token's signature is not of 1 to %d bytes", maxTokenSignature))
 	}
 	*t = Token(b)
 	return nil
 }
 
-func tokenPart(part []byte, allowed []string) (map[string]jsontext.Value, error) {
-	text, err := base64.RawURLEncoding.Strict().AppendDecode(nil, part)
-	if err != nil {
+// tokenBytes reads base64url in its one valid spelling.
+func tokenBytes(part []byte) ([]byte, error) {
+	out, err := base64.RawURLEncoding.Strict().AppendDecode(nil, part)
+	if err != nil || bytes.IndexByte(part, '\r') >= 0 || bytes.IndexByte(part, '\n') >= 0 {
 		return nil, invalid("", "not a signed token in compact form")
 	}
-	var members map[string]jsontext.Value
+	return out, nil
+}
+
+func tokenPart(part []byte, allowed []string) error {
+	text, err := tokenBytes(part)
+	if err != nil {
+		return err
+	}
+	var members map[string]any
 	if err := json.Unmarshal(text, &members); err != nil {
-		return nil, invalid("", "the token holds something else than JSON objects")
+		return invalid("", "the token holds something else than JSON objects")
 	}
 	for _, name := range sortedKeys(members) {
 		if !slices.Contains(allowed, name) {
-			return nil, invalid("", "the token has a member that is not allowed: ask for scope openid alone")
+			return invalid("", "the token has a member that is not allowed: ask for scope openid alone")
+		}
+		values, ok := members[name].([]any)
+		if !ok {
+			values = []any{members[name]}
+		}
+		for _, v := range values {
+			switch v := v.(type) {
+			case string:
+				if strings.ContainsAny(v, "@\uff20\ufe6b") {
+					return invalid("", "the token holds an address: let the provider use pairwise subjects")
+				}
+			case float64:
+			default:
+				return invalid("", "the token has a member that is no text, number or list of texts")
+			}
 		}
 	}
-	return members, nil
+	return nil
 }
 
 // ScreeningVerdict is what a screening provider says of an intent.

@@ -449,8 +449,11 @@ func TestIntentLife(t *testing.T) {
 		expires Time
 		ok      bool
 	}{
-		{start - 1, false}, {start, false}, {start + 1, true},
-		{start.Add(30 * Day), true}, {start.Add(30*Day) + 1, false},
+		{start - 1, false},
+		{start, false},
+		{start + 1, true},
+		{start.Add(30 * Day), true},
+		{start.Add(30*Day) + 1, false},
 	} {
 		in := Intent{
 			Type: UpgradeIntent, ID: id[Intent](1), Institution: "bank", Domain: "all",

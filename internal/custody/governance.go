@@ -172,7 +172,7 @@ func (l *ListChange) valid() error {
 const MaxList = 16 << 20
 
 // List is an official list of addresses that may not be paid, as LIST_CHANGE pins
-// it: canonical JSON, lower-case hex addresses of EVM networks.
+// it: canonical JSON. Addresses of EVM networks are 0x and 40 lower-case hex digits.
 type List struct {
 	Name      Name      `json:"name"`
 	Addresses []Address `json:"addresses"` // in ascending order
@@ -184,12 +184,22 @@ func ParseList(raw []byte) (*List, error) {
 	if err := Decode(raw, &l, MaxList); err != nil {
 		return nil, err
 	}
-	for i := 1; i < len(l.Addresses); i++ {
-		if strings.Compare(string(l.Addresses[i-1]), string(l.Addresses[i])) >= 0 {
+	for i, a := range l.Addresses {
+		if strings.HasPrefix(strings.ToLower(string(a)), "0x") && !evmAddress(a) {
+			return nil, invalid(fmt.Sprintf("addresses.%d", i), "an address of an EVM network is 0x and 40 lower-case hex digits")
+		}
+		if i > 0 && l.Addresses[i-1] >= a {
 			return nil, invalid(fmt.Sprintf("addresses.%d", i), "not in ascending order")
 		}
 	}
 	return &l, nil
+}
+
+// evmAddress reports whether a is spelled as lists are searched. In another
+// spelling an address would be on the list and never be found.
+func evmAddress(a Address) bool {
+	digits, ok := strings.CutPrefix(string(a), "0x")
+	return ok && len(digits) == 40 && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
 // ProviderChange is the body of PROVIDER_CHANGE: an attestor and what it may

@@ -22,7 +22,7 @@ const (
 	DestinationChangeIntent IntentType = "DESTINATION_CHANGE"
 	PersonChangeIntent      IntentType = "PERSON_CHANGE"
 	GroupChangeIntent       IntentType = "GROUP_CHANGE"
-	CredentialChangeIntent  IntentType = "CREDENTIAL_CHANGE"
+	CredentialChangeIntent  IntentType = "CREDENTIAL_CHANGE" //nolint:gosec // a word, no credential
 	PolicyChangeIntent      IntentType = "POLICY_CHANGE"
 	ListChangeIntent        IntentType = "LIST_CHANGE"
 	ProviderChangeIntent    IntentType = "PROVIDER_CHANGE"

@@ -158,7 +158,7 @@ var IntentLife = LifeCycle[IntentState, IntentEvent]{
 		PendingApproval:   pending(),
 		TimeLocked:        pending(),
 		OnHold:            {Release: Submitted, Reject: Rejected, Expire: Expired, Withdraw: Cancelled},
-		AuthorizedState:   {Prepare: Executing, Finish: Executed, Fail: Failed, Expire: Expired},
+		AuthorizedState:   {Prepare: Executing, Finish: Executed, Fail: Failed, Reject: Rejected, Expire: Expired, Withdraw: Cancelled},
 		Executing:         {Prepare: Executing, Finish: Executed, Fail: Failed, Withdraw: Cancelled},
 		Executed:          {Reopen: Executing},
 	},

@@ -106,7 +106,9 @@ func (c Credential) valid() error {
 		return invalid("issuer", "missing")
 	case !key && c.Subject == Hash{}:
 		return invalid("subject", "missing")
-	case !key && (c.Algorithm != "" || !c.PublicKey.IsZero()):
+	case !key && c.Algorithm != "":
+		return invalid("algorithm", "a credential of kind OIDC has no key of its own")
+	case !key && !c.PublicKey.IsZero():
 		return invalid("publicKey", "a credential of kind OIDC has no key of its own")
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -107,8 +108,8 @@ func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // UnmarshalText reads the one valid form, for years 1970 to 9999.
 func (t *Time) UnmarshalText(b []byte) error {
-	parsed, err := time.Parse(timeLayout, string(b))
-	if err != nil || len(b) != len(timeLayout) || parsed.Year() < 1970 {
+	parsed, err := time.Parse(timeLayout, string(b)) // which takes a comma for the point as well
+	if err != nil || len(b) != len(timeLayout) || b[len("2006-01-02T15:04:05")] != '.' || parsed.Year() < 1970 {
 		return invalid("", "not a UTC time such as 2026-01-02T15:04:05.000Z")
 	}
 	*t = At(parsed)
@@ -219,7 +220,8 @@ type (
 	// Country is an ISO 3166-1 alpha-2 code.
 	Country string
 
-	// LEI is a legal entity identifier (ISO 17442), check digits included.
+	// LEI is a legal entity identifier (ISO 17442), check digits included. Those are
+	// 02 to 98: 00, 01 and 99 would be other spellings of 97, 98 and 02.
 	LEI string
 
 	// Network is a CAIP-2 chain id, such as "eip155:1".
@@ -240,31 +242,33 @@ type (
 	// An identifier of at most 64 letters, digits and underscores.
 	Label string
 
-	// Literal is the value of a contract's parameter: hex digits, decimal digits,
-	// true or false, at most 1,024 characters.
+	// Literal is the value of a contract's parameter: hex digits, a whole number in
+	// decimal digits without leading zeros, true or false, at most 1,024 characters.
 	Literal string
 
 	// Origin is a web origin (RFC 6454): scheme https, or http on localhost.
 	Origin string
 
-	// Host is a domain name in lower case.
+	// Host is a domain name in lower case, at most 253 characters.
 	Host string
 
 	// IssuerURL is the iss claim of an identity provider: https, or http on
 	// localhost, without query or fragment.
 	IssuerURL string
 
-	// ClientID is what an identity provider calls its client, KeyID what it calls
-	// a key: 1 to 128 letters, digits and -._~:/
+	// ClientID is what an identity provider calls its client: 1 to 128 letters,
+	// digits and -._~:/
 	ClientID string
-	KeyID    string
+
+	// KeyID is what an identity provider calls a key: the same form.
+	KeyID string
 
 	// Outpoint is a Bitcoin transaction id, a colon and an output number.
 	Outpoint string
 )
 
 var patterns = struct {
-	name, domain, lei, network, asset, address, selector, label, literal, origin, host, issuer, client, currency, outpoint *regexp.Regexp
+	name, domain, lei, network, asset, address, selector, label, literal, origin, host, issuer, client, currency, outpoint, witness *regexp.Regexp
 }{
 	name:     regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`),
 	domain:   regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}(/[a-z][a-z0-9-]{0,62}){0,7}$`),
@@ -274,13 +278,14 @@ var patterns = struct {
 	address:  regexp.MustCompile(`^[a-zA-Z0-9]{1,128}$`),
 	selector: regexp.MustCompile(`^0x[0-9a-f]{8}$`),
 	label:    regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`),
-	literal:  regexp.MustCompile(`^(true|false|-?[0-9]{1,80}|0x[0-9a-fA-F]*)$`),
+	literal:  regexp.MustCompile(`^(true|false|0|-?[1-9][0-9]{0,79}|0x[0-9a-fA-F]*)$`),
 	origin:   regexp.MustCompile(`^(https://[a-z0-9.-]{1,253}|http://localhost)(:[1-9][0-9]{0,4})?$`),
 	host:     regexp.MustCompile(`^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*$`),
 	issuer:   regexp.MustCompile(`^(https://[a-z0-9.-]{1,253}|http://localhost)(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]{0,200})?$`),
 	client:   regexp.MustCompile(`^[A-Za-z0-9._~:/-]{1,128}$`),
 	currency: regexp.MustCompile(`^[A-Z]{3}$`),
 	outpoint: regexp.MustCompile(`^[0-9a-f]{64}:(0|[1-9][0-9]{0,9})$`),
+	witness:  regexp.MustCompile(`^/[A-Za-z0-9._-]{1,64}$`), // behind the origin, in a note
 }
 
 func match[T ~string](to *T, b []byte, p *regexp.Regexp, rule string) error {
@@ -318,7 +323,7 @@ func (c *Country) UnmarshalText(b []byte) error {
 // UnmarshalText checks the form and the check digits.
 func (l *LEI) UnmarshalText(b []byte) error {
 	const rule = "not an LEI (ISO 17442)"
-	if !patterns.lei.Match(b) {
+	if !patterns.lei.Match(b) || slices.Contains([]string{"00", "01", "99"}, string(b[18:])) {
 		return invalid("", rule)
 	}
 	rest := 0
@@ -383,7 +388,11 @@ func (o *Origin) UnmarshalText(b []byte) error {
 
 // UnmarshalText checks the form.
 func (h *Host) UnmarshalText(b []byte) error {
-	return match(h, b, patterns.host, "not a domain name in lower case")
+	const rule = "not a domain name in lower case of at most 253 characters"
+	if len(b) > 253 {
+		return invalid("", rule)
+	}
+	return match(h, b, patterns.host, rule)
 }
 
 // UnmarshalText checks the form.
@@ -403,7 +412,13 @@ func (k *KeyID) UnmarshalText(b []byte) error {
 
 // UnmarshalText checks the form.
 func (o *Outpoint) UnmarshalText(b []byte) error {
-	return match(o, b, patterns.outpoint, "not TXID:N with 64 lower-case hex digits")
+	const rule = "not TXID:N with 64 lower-case hex digits and a number below 2^32"
+	if _, n, _ := bytes.Cut(b, []byte{':'}); len(n) >= 10 {
+		if _, err := strconv.ParseUint(string(n), 10, 32); err != nil {
+			return invalid("", rule)
+		}
+	}
+	return match(o, b, patterns.outpoint, rule)
 }
 
 // oneOf reads a word of a closed set.

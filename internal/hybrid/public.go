@@ -12,8 +12,6 @@ import (
 // PublicKey is a pair of public keys. It is immutable and copied for the price of a
 // pointer; compare with Equal. The zero value is no key: nothing verifies under it, and
 // it has no text.
-//
-//nolint:recvcheck // UnmarshalText has to write; all else works on values
 type PublicKey struct {
 	pair *pair
 }

@@ -69,18 +69,31 @@ func put[K comparable, V any](m map[K]*V, list []V, key func(*V) K) {
 func CheckCharter(c *custody.Charter) error {
 	for i := range c.Credentials {
 		if err := authz.CheckCredential(&c.Credentials[i]); err != nil {
-			return fmt.Errorf("credentials.%d: %w", i, err)
+			return below(fmt.Sprintf("credentials.%d.", i), err)
 		}
 	}
 	for i := range c.Issuers {
 		if err := authz.CheckIssuer(&c.Issuers[i]); err != nil {
-			return fmt.Errorf("issuers.%d: %w", i, err)
+			return below(fmt.Sprintf("issuers.%d.", i), err)
 		}
 	}
 	for i, n := range c.Nodes {
 		if _, err := hybrid.ParsePublicKey(n.IdentityKey); err != nil {
 			return fmt.Errorf("nodes.%d.identityKey: %w", i, err)
 		}
+	}
+	for i, a := range c.Attestors {
+		if err := authz.CheckEd25519(a.Key); err != nil {
+			return below(fmt.Sprintf("attestors.%d.", i), err)
+		}
+	}
+	for i, k := range c.Recovery.Keys {
+		if err := authz.CheckEd25519(k.Key); err != nil {
+			return below(fmt.Sprintf("recovery.keys.%d.", i), err)
+		}
+	}
+	if _, err := hybrid.ParsePublicKey(c.Control.CoordinatorKey); err != nil {
+		return fmt.Errorf("control.coordinatorKey: %w", err)
 	}
 	first := quorum{0, c.Witnesses, c.Nodes, c.Control}
 	if _, err := first.compile(c.Hash()); err != nil {
@@ -182,4 +195,14 @@ func checkNodes(hash custody.Hash, signatures []custody.NodeSignature, nodes []c
 		}
 	}
 	return nil
+}
+
+// below puts the field that an error names below another one.
+func below(parent string, err error) error {
+	if e, ok := errors.AsType[*custody.Error](err); ok {
+		moved := *e
+		moved.Field = parent + e.Field
+		return &moved
+	}
+	return fmt.Errorf("%s%w", parent, err)
 }

@@ -55,6 +55,9 @@ func (s *State) effect(r *record) (func(at position), error) {
 			}
 		}, nil
 	case *custody.ProviderChange:
+		if err := authz.CheckEd25519(body.Attestor.Key); err != nil {
+			return nil, because(Impossible, err)
+		}
 		return change(s.Attestors, body.Action, body.Attestor.ID, &body.Attestor)
 	case *custody.IssuerChange:
 		return s.changeIssuer(body)
