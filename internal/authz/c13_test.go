@@ -198,12 +198,11 @@ func TestC13SignaturesCrossNothing(t *testing.T) {
 			for j, from := range all {
 				same := to.name == from.name || to.key != "" && to.key == from.key
 				for k, a := range list {
-					// As it was put on record, and its signature under a dress made for b.
-					given := []*custody.Evidence{made[j][k]}
-					if same || !testing.Short() || (i+k)%7 == 0 {
-						given = append(given, to.dress(made[at][i], from.signature(made[j][k])))
+					if testing.Short() && i != k && (i+k)%7 != 0 {
+						continue
 					}
-					for _, e := range given {
+					// As it was put on record, and its signature under a dress made for b.
+					for _, e := range []*custody.Evidence{made[j][k], to.dress(made[at][i], from.signature(made[j][k]))} {
 						moved := *e
 						moved.Kind, moved.Credential = made[at][i].Kind, id[custody.Credential](1)
 						err := to.verify(b, &moved)

@@ -400,7 +400,10 @@ func TestC37StrictFormats(t *testing.T) {
 			t.Fatalf("%s is refused as it is: %v", d.name, err)
 		}
 		reported := 0
-		for _, c := range strictCases(t, d) {
+		for i, c := range strictCases(t, d) {
+			if testing.Short() && i%5 != 0 {
+				continue
+			}
 			total++
 			err := d.parse([]byte(c.input))
 			var problem string
@@ -426,7 +429,7 @@ func TestC37StrictFormats(t *testing.T) {
 		}
 	}
 	t.Logf("%d cases", total)
-	if total < 20_000 {
+	if total < 20_000 && !testing.Short() {
 		t.Errorf("only %d cases", total)
 	}
 }

@@ -41,13 +41,13 @@ func (p *Policy) Explain(d *Decision) string {
 func (p *Policy) why(d *Decision) string {
 	switch d.Outcome {
 	case Blocked:
-		reasons := ""
+		var reasons strings.Builder
 		for _, m := range d.Trail {
 			if m.Effect == Blocks && m.Certain {
-				reasons += ", " + m.Reason + " (rule " + string(m.Rule) + ")"
+				reasons.WriteString(", " + m.Reason + " (rule " + string(m.Rule) + ")")
 			}
 		}
-		return strings.TrimPrefix(reasons, ", ")
+		return strings.TrimPrefix(reasons.String(), ", ")
 	case Held:
 		return "refused as long as facts are unknown"
 	case Rejected:
