@@ -47,21 +47,25 @@ func (b *Bundle) replayed(report *Report, entries iter.Seq2[[]byte, error]) erro
 		}
 	}
 	authorized := false
-	for raw, err := range entries {
-		if err != nil {
-			return err
+	leaf, err := b.authorization()
+	if err != nil {
+		return err
+	}
+	below := func(yield func([]byte, error) bool) {
+		n := int64(0)
+		for raw, err := range entries {
+			if n == head.Size || !yield(raw, err) {
+				return
+			}
+			n++
 		}
-		if s.Size() == head.Size {
-			break
-		}
-		r, err := s.Apply(raw)
-		if err != nil {
-			return fmt.Errorf("entry %d: %w", s.Size(), err)
-		}
-		if e, err := custody.ParseEntry(raw); err == nil && r.Void == "" {
-			a, ok := e.Body.(*custody.Authorized)
-			authorized = authorized || ok && a.Intent == b.Intent
-		}
+	}
+	err = s.ApplyAll(below, func(r Result) error {
+		authorized = authorized || r.Void == "" && r.Leaf == leaf
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("entry %d: %w", s.Size(), err)
 	}
 	switch {
 	case s.Size() < head.Size:
@@ -73,4 +77,18 @@ func (b *Bundle) replayed(report *Report, entries iter.Seq2[[]byte, error]) erro
 	}
 	report.add("journal replay", Proved, "every entry", "%d entries come to the root of the head", head.Size)
 	return nil
+}
+
+// authorization is the leaf hash of the AUTHORIZED entry of the bundle's intent.
+func (b *Bundle) authorization() (custody.Hash, error) {
+	for _, raw := range b.Entries {
+		e, err := custody.ParseEntry(raw)
+		if err != nil {
+			return custody.Hash{}, err
+		}
+		if a, ok := e.Body.(*custody.Authorized); ok && a.Intent == b.Intent {
+			return custody.Hash(journal.LeafHash(raw)), nil
+		}
+	}
+	return custody.Hash{}, errors.New("the bundle holds no authorization")
 }
