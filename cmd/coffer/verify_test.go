@@ -79,7 +79,7 @@ func signedPayment(t *testing.T, dir string) {
 	w.Must(w.Authorize(in))
 	transaction, message := []byte("an unsigned transaction"), sha256.Sum256([]byte("its message"))
 	p := w.Must(w.Append(custody.PreparedEntry, &custody.Prepared{
-		Intent: in.ID, By: in.ID, Transaction: sha256.Sum256(transaction), Claims: []custody.Claim{statetest.Outpoint(1)}, Fee: custody.NewAmount(800),
+		Intent: in.ID, By: in.ID, Transaction: sha256.Sum256(transaction), Claims: []custody.Claim{statetest.Outpoint(1)}, Fee: custody.NewAmount(800), Prev: w.State.ChainHead(),
 	}))
 	path, err := derive.ParsePath("m/0/0/3")
 	if err != nil {

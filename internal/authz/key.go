@@ -24,6 +24,10 @@ func ParseKey(algorithm custody.Algorithm, pkix []byte) (crypto.PublicKey, error
 	if err != nil {
 		return nil, &custody.Error{Code: custody.Invalid, Field: "publicKey", Message: "not a public key in PKIX form", Err: err}
 	}
+	// One key has one spelling: it may be on record once.
+	if again, err := x509.MarshalPKIXPublicKey(key); err != nil || !bytes.Equal(again, pkix) {
+		return nil, &custody.Error{Code: custody.Invalid, Field: "publicKey", Message: "not in the one DER form of its key"}
+	}
 	ok := false
 	switch k := key.(type) {
 	case *ecdsa.PublicKey:

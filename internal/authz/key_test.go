@@ -79,6 +79,22 @@ func TestParseKey(t *testing.T) {
 			t.Errorf("%x: %v", junk, err)
 		}
 	}
+	// The same key in another DER form: a parameter that RFC 8410 leaves out, a
+	// compressed point.
+	ed := pkix(t, keyEd25519().Public())
+	if _, err := ParseKey(custody.EdDSA, slices.Concat([]byte{0x30, 0x2c, 0x30, 0x07}, ed[4:9], []byte{0x05, 0x00}, ed[9:])); custody.CodeOf(err) != custody.Invalid {
+		t.Errorf("Ed25519 with a parameter: %v", err)
+	}
+	ec := pkix(t, keyP256().Public())
+	point := elliptic.MarshalCompressed(elliptic.P256(), keyP256().X, keyP256().Y)
+	short := slices.Concat([]byte{0x30, 0x39}, ec[2:23], []byte{0x03, 0x22, 0x00}, point)
+	if _, err := ParseKey(custody.ES256, short); custody.CodeOf(err) != custody.Invalid {
+		t.Errorf("a compressed point: %v", err)
+	}
+	long := slices.Concat([]byte{0x30, 0x81, ed[1]}, ed[2:])
+	if _, err := ParseKey(custody.EdDSA, long); custody.CodeOf(err) != custody.Invalid {
+		t.Errorf("a length in two bytes: %v", err)
+	}
 	// A point that isn't on the curve.
 	der := pkix(t, keyP256().Public())
 	der[len(der)-1] ^= 1

@@ -281,6 +281,7 @@ type Prepared struct {
 	Transaction Hash       `json:"transaction"` // SHA-256 of the unsigned transaction
 	Claims      []Claim    `json:"claims"`      // all of them; none for a typed message
 	Fee         Amount     `json:"fee"`         // the highest that it can cost
+	Prev        Hash       `json:"prev"`        // leaf hash of the governance chain's newest entry
 }
 
 // MaxClaims is the most that one transaction may claim.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -42,6 +43,9 @@ func (id *ID[T]) UnmarshalText(b []byte) error {
 	*id = ID[T](u)
 	return nil
 }
+
+// Time is when the id was made (RFC 9562 §5.7).
+func (id ID[T]) Time() Time { return Time(binary.BigEndian.Uint64(id[:]) >> 16) }
 
 // Compare orders ids by their bytes, which for UUIDv7 is by time of making.
 func (id ID[T]) Compare(other ID[T]) int { return bytes.Compare(id[:], other[:]) }

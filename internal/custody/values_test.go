@@ -332,6 +332,9 @@ func TestTimes(t *testing.T) {
 	if a.Compare(b) >= 0 || b.Compare(a) <= 0 || a.Compare(a) != 0 {
 		t.Error("ids out of order")
 	}
+	if a.Time() != start {
+		t.Errorf("made at %s", a.Time())
+	}
 	if parsed, err := ParseID[Vault](a.String()); err != nil || parsed != a {
 		t.Errorf("%v (%v)", parsed, err)
 	}

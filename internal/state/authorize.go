@@ -22,7 +22,7 @@ type authorization struct {
 // looked up anew.
 func fixed(f policy.Fact) bool {
 	_, _, _, total := f.Total()
-	return total || f == policy.AmountValue || f == policy.FeeValue || f == policy.Weekday || f == policy.Minute
+	return total || f == "destination.firstUse" || f == policy.AmountValue || f == policy.FeeValue || f == policy.Weekday || f == policy.Minute
 }
 
 // restore puts the fixed facts into facts, and makes those unknown that the
@@ -102,7 +102,7 @@ func (s *State) applyAuthorized(body *custody.Authorized, at position) (bool, er
 		r.Authorized = auth
 		return false, r.move(custody.Authorize, "")
 	}
-	do, err := s.effect(r)
+	do, err := s.effect(r, true)
 	if err != nil {
 		return false, err
 	}
@@ -123,8 +123,7 @@ func (s *State) count(auth *authorization, d *decision, at position) error {
 	minute := minuteOf(at.time)
 	for _, key := range auth.Keys {
 		if t := s.Totals[key]; t != nil {
-			t.advance(minute)
-			if _, ok := t.sums[longest].value.Add(auth.Value); !ok {
+			if _, ok := t.at(longest, minute).value.Add(auth.Value); !ok {
 				return refuse(OverLimit, "the running total of %s can't be held", key)
 			}
 		}
@@ -144,7 +143,7 @@ func (s *State) count(auth *authorization, d *decision, at position) error {
 // giveBack takes an intent out of the running totals that ended without any
 // PREPARED entry.
 func (s *State) giveBack(r *record) {
-	if r.Authorized == nil || len(r.Prepared) > 0 {
+	if r.Authorized == nil || len(r.Prepared) > 0 || r.Used {
 		return
 	}
 	for _, key := range r.Authorized.Keys {

@@ -72,7 +72,7 @@ func signedTransfer(t *testing.T) (*bank, []byte, state.Trust) {
 	transaction := []byte("an unsigned transaction")
 	p := b.Must(b.Append(custody.PreparedEntry, &custody.Prepared{
 		Intent: in.ID, By: in.ID, Transaction: sha256.Sum256(transaction),
-		Claims: []custody.Claim{statetest.Outpoint(1), statetest.Outpoint(2)}, Fee: custody.NewAmount(800),
+		Claims: []custody.Claim{statetest.Outpoint(1), statetest.Outpoint(2)}, Fee: custody.NewAmount(800), Prev: b.State.ChainHead(),
 	}))
 	// Another intent comes between, and changes of people too: bundles leave out the
 	// one and carry the others.

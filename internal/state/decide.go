@@ -94,6 +94,9 @@ func (s *State) evidence(r *record, v *value, now custody.Time) policy.Evidence 
 	}
 	slices.SortStableFunc(e.Approvals, func(a, b policy.Approval) int { return int(a.Index - b.Index) })
 	for _, st := range r.Statements {
+		// An attestor's clock may be ahead; and what it says after the intent was
+		// authorized counts as if said then.
+		st.Time = min(st.Time, now)
 		switch {
 		case st.Until <= now:
 		case st.Screening != nil && s.mayState(st.Attestor, custody.ScreeningAttestation):

@@ -84,8 +84,19 @@ func (s *State) transferable(r *record) error {
 	case (m.call != nil || m.message != nil) && familyOf(m.wallet.Network) != evm:
 		return refuse(Impossible, "only networks of namespace eip155 have contracts here")
 	}
-	if m.message != nil || m.repairs != nil {
+	if m.message != nil {
+		return spelled(m.wallet.Network, m.message.Contract)
+	}
+	if m.repairs != nil {
 		return nil
+	}
+	if m.call != nil {
+		if err := spelled(m.wallet.Network, m.call.Contract); err != nil {
+			return err
+		}
+	}
+	if err := spelled(m.wallet.Network, m.recipient.Address); err != nil {
+		return err
 	}
 	switch to := m.recipient; to.Kind {
 	case custody.OwnWallet:
@@ -169,10 +180,10 @@ func (s *State) worth(r *record, m *movement, now custody.Time) value {
 		}
 		q := quotes[st.Attestor]
 		if q == nil {
-			q = &quote{time: st.Time}
+			q = &quote{time: now}
 			quotes[st.Attestor] = q
 		}
-		q.time = min(q.time, st.Time)
+		q.time = min(q.time, st.Time, now)
 		if st.Price.Asset == m.asset {
 			q.amount, q.hasAmount = m.amount.MulDiv(st.Price.Value, st.Price.Units)
 		}

@@ -16,8 +16,8 @@ func (s *State) forget(index int64) {
 		return
 	}
 	for id, r := range s.Intents {
-		if r.Intent.Expires > s.Time {
-			continue // nobody can use the id again before that
+		if r.Intent.Created.Add(s.charter.IntentLife) > s.Time {
+			continue // until no intent made at that time can live any more, its id stays taken
 		}
 		switch r.State {
 		case custody.Executing, custody.Executed, custody.Failed, custody.Cancelled:

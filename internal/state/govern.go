@@ -14,14 +14,24 @@ func (s *State) possible(r *record) error {
 	if !r.Intent.Type.Governs() {
 		return s.transferable(r)
 	}
-	_, err := s.effect(r)
+	_, err := s.effect(r, false)
 	return err
 }
 
-// effect returns what an intent that governs changes, without changing it. What
-// is done when is said once here: at the AUTHORIZED entry, but for a ceremony,
-// which takes effect by its KEY entry.
-func (s *State) effect(r *record) (func(at position), error) {
+// effect returns what an intent that governs changes, without changing it: at the
+// AUTHORIZED entry, but for a ceremony, which takes effect by its KEY entry. Whether
+// people could still govern afterwards takes long to find out, so it is asked only
+// once the intent is otherwise authorized.
+func (s *State) effect(r *record, authorized bool) (func(at position), error) {
+	canGovern := func(who *people, p *policy.Policy) error {
+		if !authorized {
+			return nil
+		}
+		if err := who.canGovern(p); err != nil {
+			return because(Impossible, err)
+		}
+		return nil
+	}
 	switch body := r.Intent.Body.(type) {
 	case *custody.KeyCeremony:
 		return func(position) {}, s.ceremonyPossible(body)
@@ -36,13 +46,13 @@ func (s *State) effect(r *record) (func(at position), error) {
 	case *custody.DestinationChange:
 		return s.changeDestination(body)
 	case *custody.PersonChange:
-		return s.changePerson(body, s.recoveryKey(r.Intent.Initiator) != nil)
+		return s.changePerson(body, s.recoveryKey(r.Intent.Initiator) != nil, canGovern)
 	case *custody.GroupChange:
-		return s.changeGroup(&body.Group)
+		return s.changeGroup(&body.Group, canGovern)
 	case *custody.CredentialChange:
-		return s.changeCredential(body, s.recoveryKey(r.Intent.Initiator) != nil)
+		return s.changeCredential(body, s.recoveryKey(r.Intent.Initiator) != nil, canGovern)
 	case *custody.PolicyChange:
-		return s.changePolicy(body)
+		return s.changePolicy(body, canGovern)
 	case *custody.ListChange:
 		if body.Action == custody.Remove && s.Lists[body.List] == (custody.Hash{}) {
 			return nil, refuse(Impossible, "list %s is not on record", body.List)
@@ -58,9 +68,14 @@ func (s *State) effect(r *record) (func(at position), error) {
 		if err := authz.CheckEd25519(body.Attestor.Key); err != nil {
 			return nil, because(Impossible, err)
 		}
+		for id, other := range s.Attestors {
+			if same := string(other.Key) == string(body.Attestor.Key); body.Action == custody.Put && same != (id == body.Attestor.ID) {
+				return nil, refuse(Impossible, "attestor %s: an attestor keeps its key, and shares it with none", id)
+			}
+		}
 		return change(s.Attestors, body.Action, body.Attestor.ID, &body.Attestor)
 	case *custody.IssuerChange:
-		return s.changeIssuer(body)
+		return s.changeIssuer(body, canGovern)
 	case *custody.Freeze:
 		if slices.Contains(s.Frozen, body.Target) {
 			return nil, refuse(Impossible, "frozen already")
@@ -98,7 +113,7 @@ func change[K comparable, V any](m map[K]*V, action custody.Action, key K, value
 	return func(position) { delete(m, key) }, nil
 }
 
-func (s *State) changeIssuer(i *custody.IssuerChange) (func(position), error) {
+func (s *State) changeIssuer(i *custody.IssuerChange, canGovern asks) (func(position), error) {
 	if err := authz.CheckIssuer(&i.Issuer); err != nil {
 		return nil, because(Impossible, err)
 	}
@@ -109,8 +124,8 @@ func (s *State) changeIssuer(i *custody.IssuerChange) (func(position), error) {
 				delete(who.identified, c.Person)
 			}
 		}
-		if err := who.canGovern(s.policy); err != nil {
-			return nil, because(Impossible, err)
+		if err := canGovern(who, s.policy); err != nil {
+			return nil, err
 		}
 	}
 	return change(s.Issuers, i.Action, i.Issuer.ID, &i.Issuer)
@@ -151,6 +166,9 @@ func (s *State) changeDestination(d *custody.DestinationChange) (func(position),
 	if d.Action == custody.Remove {
 		return change(s.Destinations, d.Action, id, nil)
 	}
+	if err := spelled(d.Destination.Network, d.Destination.Address); err != nil {
+		return nil, err
+	}
 	used := false
 	if old := s.Destinations[id]; old != nil && old.Network == d.Destination.Network && old.Address == d.Destination.Address {
 		used = old.Used
@@ -158,7 +176,10 @@ func (s *State) changeDestination(d *custody.DestinationChange) (func(position),
 	return change(s.Destinations, d.Action, id, &destination{Destination: d.Destination, Used: used})
 }
 
-func (s *State) changePerson(p *custody.PersonChange, recovery bool) (func(position), error) {
+// asks is canGovern, or nothing where it is too early to ask.
+type asks func(*people, *policy.Policy) error
+
+func (s *State) changePerson(p *custody.PersonChange, recovery bool, canGovern asks) (func(position), error) {
 	who := s.people()
 	id := p.Person.ID
 	if p.Action == custody.Put {
@@ -169,8 +190,8 @@ func (s *State) changePerson(p *custody.PersonChange, recovery bool) (func(posit
 			return nil, refuse(Impossible, "the id of a recovery key")
 		}
 		who.persons[id] = &p.Person // its roles and country may be what a rule asks for
-		if err := who.canGovern(s.policy); err != nil {
-			return nil, because(Impossible, err)
+		if err := canGovern(who, s.policy); err != nil {
+			return nil, err
 		}
 		return func(position) {
 			s.Persons[id] = &p.Person
@@ -183,8 +204,8 @@ func (s *State) changePerson(p *custody.PersonChange, recovery bool) (func(posit
 		return nil, refuse(Impossible, "person %s is not on record", id)
 	}
 	who.remove(id)
-	if err := who.canGovern(s.policy); err != nil {
-		return nil, because(Impossible, err)
+	if err := canGovern(who, s.policy); err != nil {
+		return nil, err
 	}
 	return func(position) {
 		delete(s.Persons, id)
@@ -205,7 +226,7 @@ func (s *State) setMembers(group custody.Name, members []custody.ID[custody.Pers
 	s.Groups[group] = &custody.Group{ID: group, Members: members}
 }
 
-func (s *State) changeGroup(g *custody.Group) (func(position), error) {
+func (s *State) changeGroup(g *custody.Group, canGovern asks) (func(position), error) {
 	for _, m := range g.Members {
 		if s.Persons[m] == nil {
 			return nil, refuse(Impossible, "person %s is not on record", m)
@@ -213,13 +234,13 @@ func (s *State) changeGroup(g *custody.Group) (func(position), error) {
 	}
 	who := s.people()
 	who.groups[g.ID] = g
-	if err := who.canGovern(s.policy); err != nil {
-		return nil, because(Impossible, err)
+	if err := canGovern(who, s.policy); err != nil {
+		return nil, err
 	}
 	return func(position) { s.Groups[g.ID] = g }, nil
 }
 
-func (s *State) changeCredential(c *custody.CredentialChange, recovery bool) (func(position), error) {
+func (s *State) changeCredential(c *custody.CredentialChange, recovery bool, canGovern asks) (func(position), error) {
 	if c.RelyingParty != nil {
 		return func(position) { s.RelyingParty = *c.RelyingParty }, nil
 	}
@@ -245,6 +266,15 @@ func (s *State) changeCredential(c *custody.CredentialChange, recovery bool) (fu
 				return nil, refuse(Impossible, "credential %s is this account", other.ID)
 			}
 		}
+		who := s.people()
+		if k.Kind == custody.OIDC {
+			who.identified[k.Person] = true
+		} else {
+			who.signs[k.Person] = true
+		}
+		if err := canGovern(who, s.policy); err != nil {
+			return nil, err
+		}
 		return func(position) { s.Credentials[k.ID] = &credential{Credential: *k, Recovered: recovery} }, nil
 	}
 	if old == nil || old.Removed || old.Person != k.Person {
@@ -252,22 +282,25 @@ func (s *State) changeCredential(c *custody.CredentialChange, recovery bool) (fu
 	}
 	who := s.people()
 	who.without(s.Credentials, k.ID)
-	if err := who.canGovern(s.policy); err != nil {
-		return nil, because(Impossible, err)
+	if err := canGovern(who, s.policy); err != nil {
+		return nil, err
 	}
 	return func(position) { old.Removed = true }, nil
 }
 
-func (s *State) changePolicy(p *custody.PolicyChange) (func(position), error) {
+func (s *State) changePolicy(p *custody.PolicyChange, canGovern asks) (func(position), error) {
 	next, err := policy.Parse(p.Policy)
 	if err != nil {
 		return nil, because(Impossible, err)
 	}
+	if next.Currency != s.policy.Currency {
+		return nil, refuse(Impossible, "what was spent is counted in %s", s.policy.Currency)
+	}
 	if next.Version <= s.policy.Version {
 		return nil, refuse(Impossible, "version %d is in force: the next one is higher", s.policy.Version)
 	}
-	if err := s.people().canGovern(next); err != nil {
-		return nil, because(Impossible, err)
+	if err := canGovern(s.people(), next); err != nil {
+		return nil, err
 	}
 	return func(position) { s.policy, s.Policy = next, p.Policy }, nil
 }
@@ -322,6 +355,9 @@ func (s *State) witnessBy(next quorum) (func(position), error) {
 	if _, err := next.compile(s.charterHash); err != nil {
 		return nil, because(Impossible, err)
 	}
+	if !next.distinctKeys() {
+		return nil, refuse(Impossible, "a key serves twice among nodes, witnesses and the control plane")
+	}
 	return func(at position) {
 		next.From = at.index + 1
 		s.Quorums = append(s.Quorums, next)
@@ -356,6 +392,9 @@ func (s *State) recovers(in *custody.Intent) error {
 		}
 		if body.Action == custody.Put && s.Persons[body.Person.ID] != nil {
 			return refuse(NotAllowed, "a recovery key changes nobody who is on record")
+		}
+		if len(body.Person.Roles) > 0 {
+			return refuse(NotAllowed, "a recovery key gives nobody a role")
 		}
 	case *custody.CredentialChange:
 		if body.Credential != nil && !administrator(body.Credential.Person) {

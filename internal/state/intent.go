@@ -17,7 +17,7 @@ const (
 	maxApprovals  = 256
 	maxStatements = 64
 	maxWitnessed  = 64
-	maxPrepared   = 64
+	maxPrepared   = 16
 )
 
 // record is an intent with all that the journal holds for it.
@@ -36,6 +36,7 @@ type record struct {
 	Authorized *authorization      `json:"authorized,omitzero"`
 	Prepared   []prepared          `json:"prepared,omitzero"`
 	Repairs    []repair            `json:"repairs,omitzero"` // authorized SPEED_UP and CANCEL intents that name this one
+	Used       bool                `json:"used,omitzero"`    // of a repair: a transaction was prepared in its name
 }
 
 // Reason says why an intent ended.
@@ -87,6 +88,9 @@ func (s *State) applyIntent(body *custody.IntentRecord, at position) (bool, erro
 		return false, refuse(KnownIntent, "intent %s is on record", in.ID)
 	}
 	switch {
+	case in.ID.Time() != in.Created:
+		// An id is taken until every intent that could bear it is over; see forget.
+		return false, refuse(IntentTime, "the id was not made at the time that the intent was created")
 	case in.Created > at.time.Add(authz.MaxAhead):
 		return false, refuse(IntentTime, "created in the future")
 	case in.Expires <= at.time:
@@ -258,7 +262,7 @@ func (s *State) counts(a approval) bool {
 		return s.Nodes[a.Node] != nil
 	default:
 		c := s.Credentials[a.Credential]
-		return c != nil && !c.Removed
+		return c != nil && !c.Removed && (c.Kind != custody.OIDC || s.Issuers[c.Issuer] != nil)
 	}
 }
 

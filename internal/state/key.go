@@ -73,6 +73,11 @@ func (s *State) applyKey(body *custody.KeyRecord, at position) error {
 	case old != nil && (!bytes.Equal(k.PublicKey, old.PublicKey) || k.ChainCode != old.ChainCode):
 		return refuse(Impossible, "the public key and chain code stay the same")
 	}
+	for id, other := range s.Keys {
+		if id != k.ID && bytes.Equal(other.PublicKey, k.PublicKey) {
+			return refuse(Impossible, "key %s is this one", id)
+		}
+	}
 	if err := onCurve(&k); err != nil {
 		return because(Impossible, err)
 	}

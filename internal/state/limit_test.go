@@ -125,7 +125,7 @@ func limitRun(t *testing.T, b *bank, start []byte, waiting []*custody.Intent, se
 			}
 		case 5, 6:
 			if apply(custody.PreparedEntry, &custody.Prepared{
-				Intent: in.ID, By: in.ID, Transaction: custody.Hash{1}, Claims: []custody.Claim{unspent(i)}, Fee: custody.NewAmount(1),
+				Intent: in.ID, By: in.ID, Transaction: custody.Hash{1}, Claims: []custody.Claim{unspent(i)}, Fee: custody.NewAmount(1), Prev: s.ChainHead(),
 			}) == "" && !done[i] {
 				done[i] = true
 				signed = append(signed, payment{authorized[i], int64(1+i%7)*2000 + 20})
@@ -289,7 +289,7 @@ func (g *growing) run(t *testing.T, to int64) int {
 		put(custody.EvidenceEntry, &custody.EvidenceRecord{Intent: in.ID, Attestation: &custody.AttestationProof{Bytes: statement, Signature: make([]byte, 64)}})
 		put(custody.AuthorizedEntry, &custody.Authorized{Intent: in.ID, Policy: g.State.PolicyHash(), Prev: g.State.ChainHead()})
 		p := put(custody.PreparedEntry, &custody.Prepared{
-			Intent: in.ID, By: in.ID, Transaction: custody.Hash{1}, Claims: []custody.Claim{unspent(int(g.index))}, Fee: custody.NewAmount(1),
+			Intent: in.ID, By: in.ID, Transaction: custody.Hash{1}, Claims: []custody.Claim{unspent(int(g.index))}, Fee: custody.NewAmount(1), Prev: g.State.ChainHead(),
 		})
 		receipts := []custody.Receipt{{Node: "node-a", Signature: make([]byte, 64+2420)}, {Node: "node-b", Signature: make([]byte, 64+2420)}}
 		put(custody.SignedEntry, &custody.SignedRecord{

@@ -14,7 +14,6 @@ type family string
 const (
 	evm     family = "eip155"
 	bitcoin family = "bip122"
-	solana  family = "solana"
 )
 
 func familyOf(n custody.Network) family {
@@ -37,8 +36,6 @@ func nativeAsset(n custody.Network) custody.Asset {
 			return custody.Asset(n) + "/slip44:0"
 		}
 		return custody.Asset(n) + "/slip44:1"
-	case solana:
-		return custody.Asset(n) + "/slip44:501"
 	default:
 		return ""
 	}
@@ -49,9 +46,27 @@ func signsFor(s custody.Scheme, n custody.Network) bool {
 	schemes := map[family][]custody.Scheme{
 		evm:     {custody.ECDSASecp256k1},
 		bitcoin: {custody.ECDSASecp256k1, custody.BIP340Secp256k1},
-		solana:  {custody.Ed25519},
 	}
 	return slices.Contains(schemes[familyOf(n)], s)
+}
+
+// spelled refuses an address that its network would also take in another
+// spelling, so that one address is one text in policies, lists and totals:
+// hexadecimal begins with 0x, bech32 (BIP-173) is in lower case.
+func spelled(n custody.Network, a custody.Address) error {
+	switch familyOf(n) {
+	case evm:
+		if !strings.HasPrefix(string(a), "0x") || len(a) != 42 {
+			return refuse(Impossible, "an address of %s is 0x and 40 hex digits", n)
+		}
+	case bitcoin:
+		lower := strings.ToLower(string(a))
+		bech32 := strings.HasPrefix(lower, "bc1") || strings.HasPrefix(lower, "tb1") || strings.HasPrefix(lower, "bcrt1")
+		if bech32 && string(a) != lower {
+			return refuse(Impossible, "a bech32 address is written in lower case")
+		}
+	}
+	return nil
 }
 
 // lanes reports whether transactions of a network are ordered by a nonce for each

@@ -63,13 +63,11 @@ func (p *people) canGovern(compiled *policy.Policy) error {
 	for _, t := range guarded {
 		possible := false
 		for _, initiator := range slices.SortedFunc(maps.Keys(p.persons), custody.ID[custody.Person].Compare) {
-			if !p.signs[initiator] {
-				continue
-			}
+			// Who has no key now may have one later.
 			if p.could(compiled, t, initiator, []custody.ID[custody.Person]{initiator}) {
 				return &custody.Error{Code: custody.Invalid, Field: "policy", Message: "person " + initiator.String() + " alone could carry out " + string(t)}
 			}
-			possible = possible || p.could(compiled, t, initiator, slices.SortedFunc(maps.Keys(p.signs), custody.ID[custody.Person].Compare))
+			possible = possible || p.signs[initiator] && p.could(compiled, t, initiator, slices.SortedFunc(maps.Keys(p.signs), custody.ID[custody.Person].Compare))
 		}
 		if !possible {
 			return &custody.Error{Code: custody.Invalid, Field: "policy", Message: "nobody could carry out " + string(t) + ": its rules ask for people who aren't there"}
@@ -94,11 +92,18 @@ func (p *people) could(compiled *policy.Policy, t custody.IntentType, initiator 
 		facts["initiator.roles"] = policy.SetOf(who.Roles...)
 		facts["initiator.country"] = policy.TextOf(who.Country)
 	}
-	d := compiled.Evaluate(facts, e)
-	if d.Outcome != policy.Held {
-		return d.Outcome == policy.Allowed
+	switch d := compiled.Evaluate(facts, e); d.Outcome {
+	case policy.Allowed:
+		return true
+	case policy.Refused, policy.Blocked:
+		return false
+	default:
+		asked := compiled.Facts(t)
+		if !slices.Contains(asked, policy.Weekday) && !slices.Contains(asked, policy.Minute) {
+			return false
+		}
 	}
-	// It depends on the time: any time of the week will do.
+	// It may depend on the time: any time of the week will do.
 	for weekday := range uint64(7) {
 		for _, minute := range moments(compiled) {
 			facts[policy.Weekday] = policy.NumberOf(custody.NewAmount(weekday + 1))

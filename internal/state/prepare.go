@@ -1,6 +1,7 @@
 package state
 
 import (
+	"crypto/sha256"
 	"slices"
 
 	"github.com/cofferhq/coffer/internal/custody"
@@ -21,6 +22,9 @@ type prepared struct {
 // applyPrepared puts the exact transaction of an authorized intent on record,
 // with all that it claims. What authorized the intent must still hold.
 func (s *State) applyPrepared(body *custody.Prepared, at position) error {
+	if err := s.follows(body.Prev, true); err != nil {
+		return err
+	}
 	r := s.Intents[body.Intent]
 	if r == nil || r.Intent == nil {
 		return refuse(UnknownIntent, "intent %s is not on record", body.Intent)
@@ -48,6 +52,7 @@ func (s *State) applyPrepared(body *custody.Prepared, at position) error {
 		if err := s.Intents[body.By].move(custody.Prepare, ""); err != nil {
 			return err
 		}
+		s.Intents[body.By].Used = true
 	}
 	for _, c := range body.Claims {
 		if c.Outpoint != "" {
@@ -88,6 +93,10 @@ func (s *State) mayPrepare(r *record, body *custody.Prepared, at position) error
 	}
 	if by.Intent.Expires <= at.time {
 		return refuse(IntentTime, "expired")
+	}
+	cancelled := slices.ContainsFunc(r.Repairs, func(x repair) bool { return x.Cancel })
+	if cancelled && !slices.ContainsFunc(r.Repairs, func(x repair) bool { return x.Cancel && x.Intent == body.By }) {
+		return refuse(WrongState, "a CANCEL of it is authorized: only that is prepared")
 	}
 	if body.Fee.Cmp(limit) > 0 {
 		return refuse(OverLimit, "a fee of %s is above the signed limit of %s", body.Fee, limit)
@@ -221,6 +230,9 @@ func (s *State) applySigned(body *custody.SignedRecord) error {
 	key := s.Keys[m.wallet.Key]
 	if key == nil {
 		return refuse(Impossible, "the wallet's key is not on record")
+	}
+	if m.message != nil && (len(body.Messages) != 1 || body.Messages[0] != sha256.Sum256(m.message.Digest[:])) {
+		return refuse(Impossible, "not a signature of the typed message")
 	}
 	hash := custody.ReceiptHash(s.charterHash, p.Leaf, body.Messages)
 	ids := 0

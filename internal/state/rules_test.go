@@ -250,7 +250,7 @@ func TestRepair(t *testing.T) {
 	}
 	prepare := func(by *custody.Intent, fee uint64, claims ...custody.Claim) state.Result {
 		return b.Append(custody.PreparedEntry, &custody.Prepared{
-			Intent: in.ID, By: by.ID, Transaction: custody.Hash{byte(fee)}, Claims: claims, Fee: custody.NewAmount(fee),
+			Intent: in.ID, By: by.ID, Transaction: custody.Hash{byte(fee)}, Claims: claims, Fee: custody.NewAmount(fee), Prev: b.State.ChainHead(),
 		})
 	}
 	faster := repair(custody.SpeedUpIntent, 5000)

@@ -52,7 +52,7 @@ type windowSum struct {
 
 func minuteOf(t custody.Time) int64 { return int64(t) / 60_000 }
 
-// advance moves the windows on to a minute. The oldest minute counts in full, so
+// advance moves the windows on to a minute of the journal. The oldest minute counts in full, so
 // that rounding is against the sender.
 func (t *total) advance(minute int64) {
 	for w := range windows {
@@ -68,6 +68,19 @@ func (t *total) advance(minute int64) {
 	if past := t.sums[longest].first; past > 64 && past > len(t.Buckets)/2 {
 		t.drop()
 	}
+}
+
+// at is the sum of a window that ends in a minute. It changes nothing: who asks
+// what would be, or is refused, leaves no trace.
+func (t *total) at(w int, minute int64) windowSum {
+	sum := t.sums[w]
+	for ; sum.first < len(t.Buckets) && t.Buckets[sum.first].Minute < minute-windows[w].minutes; sum.first++ {
+		b := t.Buckets[sum.first]
+		sum.value = sum.value.Sub(b.Value)
+		sum.count -= b.Count
+		sum.unknown -= b.Unknown
+	}
+	return sum
 }
 
 // drop forgets the buckets that no window holds any more.
@@ -141,8 +154,7 @@ func (s *State) totalFact(name policy.Fact, v *value, now custody.Time) policy.V
 	}
 	var sum windowSum
 	if t := s.Totals[v.keys[i]]; t != nil {
-		t.advance(minuteOf(now))
-		sum = t.sums[w]
+		sum = t.at(w, minuteOf(now))
 	}
 	if function == "count" {
 		return policy.NumberOf(custody.NewAmount(uint64(sum.count) + 1))

@@ -229,6 +229,10 @@ func (v *verification) replay() error {
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return int(a.entry.Index - b.entry.Index) })
 	s := v.state
+	pinned := make(map[custody.Hash]bool)
+	for _, hash := range s.Lists {
+		pinned[hash] = true
+	}
 	for i, l := range lines {
 		if i > 0 && lines[i-1].entry.Index == l.entry.Index {
 			return fmt.Errorf("entry %d is there twice", l.entry.Index)
@@ -246,6 +250,11 @@ func (v *verification) replay() error {
 		if (s.Chain == r.Leaf) != l.chained {
 			return fmt.Errorf("entry %d is in the wrong part of the bundle", l.entry.Index)
 		}
+		if in, ok := l.entry.Body.(*custody.IntentRecord); ok {
+			if change, ok := in.Intent.Body.(*custody.ListChange); ok {
+				pinned[change.SHA256] = true
+			}
+		}
 		of, _ := subject(l.entry)
 		if signed, ok := l.entry.Body.(*custody.SignedRecord); ok && of == b.Intent {
 			v.signed = signed
@@ -257,9 +266,14 @@ func (v *verification) replay() error {
 	if s.charter == nil {
 		return errors.New("no charter")
 	}
+	for i, list := range b.Lists {
+		if !pinned[sha256.Sum256(list)] {
+			return fmt.Errorf("lists.%d: pinned by no entry", i)
+		}
+	}
 	v.report.Charter, v.report.Intent = s.charterHash, b.Intent
 	v.report.add("charter", Proved, "hash "+short(s.charterHash), "signed by %d administrators and %d nodes", len(s.administrators()), len(s.charter.Nodes))
-	v.report.add("governance", Proved, "hash links", "%d entries, each naming the one before it", len(b.Chain))
+	v.report.add("governance", Proved, "hash links", "%d entries, each naming the one before it: none is left out up to the transaction", len(b.Chain))
 	return nil
 }
 
@@ -383,9 +397,9 @@ func (v *verification) transaction() error {
 			return fmt.Errorf("messages.%d: not the message that was signed", i)
 		}
 	}
-	v.report.add("transaction", Proved, fmt.Sprintf("entry %d", p.Index), "SHA-256 %s, fee at most %s", short(p.Transaction), p.Fee)
+	v.report.add("transaction", Proved, fmt.Sprintf("entry %d", p.Index), "SHA-256 %s", short(p.Transaction))
 	for _, r := range v.signed.Receipts {
-		v.report.add("receipt", Attested, "node "+string(r.Node), "signed this transaction and its %d messages, having found that it does what the intent says", len(v.signed.Messages))
+		v.report.add("receipt", Attested, "node "+string(r.Node), "signed this transaction and its %d messages, having found that it does what the intent says for a fee of at most %s", len(v.signed.Messages), p.Fee)
 	}
 	return nil
 }

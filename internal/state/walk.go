@@ -33,8 +33,9 @@ func VerifyWithJournal(raw []byte, trust Trust, entries iter.Seq2[[]byte, error]
 	return report, nil
 }
 
-// replayed applies the entries up to the bundle's head and compares what they come
-// to.
+// replayed applies the entries up to the bundle's head. All that the bundle shows
+// must be in effect there, the governance chain be whole, and the witnesses be
+// those in force.
 func (b *Bundle) replayed(report *Report, entries iter.Seq2[[]byte, error]) error {
 	head, err := headOf(b.Head)
 	if err != nil {
@@ -46,11 +47,6 @@ func (b *Bundle) replayed(report *Report, entries iter.Seq2[[]byte, error]) erro
 			return err
 		}
 	}
-	authorized := false
-	leaf, err := b.authorization()
-	if err != nil {
-		return err
-	}
 	below := func(yield func([]byte, error) bool) {
 		n := int64(0)
 		for raw, err := range entries {
@@ -60,8 +56,15 @@ func (b *Bundle) replayed(report *Report, entries iter.Seq2[[]byte, error]) erro
 			n++
 		}
 	}
+	inEffect := make(map[custody.Hash]bool)
+	var chain []custody.Hash
 	err = s.ApplyAll(below, func(r Result) error {
-		authorized = authorized || r.Void == "" && r.Leaf == leaf
+		if r.Void == "" {
+			inEffect[r.Leaf] = true
+		}
+		if s.Chain == r.Leaf {
+			chain = append(chain, r.Leaf)
+		}
 		return nil
 	})
 	if err != nil {
@@ -72,23 +75,24 @@ func (b *Bundle) replayed(report *Report, entries iter.Seq2[[]byte, error]) erro
 		return fmt.Errorf("truncated: %d entries, the bundle's head is of %d", s.Size(), head.Size)
 	case journal.Hash(s.Root()) != head.Root:
 		return errors.New("its root is not that of the bundle's head: entries were changed")
-	case !authorized:
-		return errors.New("the intent's authorization is void in it")
+	}
+	for _, raw := range b.Entries {
+		if !inEffect[custody.Hash(journal.LeafHash(raw))] {
+			return errors.New("an entry of the bundle is void in it")
+		}
+	}
+	shown := chain[len(chain)-min(len(b.Chain), len(chain)):]
+	for i, raw := range b.Chain {
+		if len(shown) != len(b.Chain) || shown[i] != custody.Hash(journal.LeafHash(raw)) {
+			return errors.New("its governance chain is another one: the bundle leaves something out")
+		}
+	}
+	if len(b.Snapshot) == 0 && len(b.Chain) != len(chain) {
+		return errors.New("its governance chain is another one: the bundle leaves something out")
+	}
+	if _, err := s.CheckHead([]byte(b.Head)); err != nil {
+		return err
 	}
 	report.add("journal replay", Proved, "every entry", "%d entries come to the root of the head", head.Size)
 	return nil
-}
-
-// authorization is the leaf hash of the AUTHORIZED entry of the bundle's intent.
-func (b *Bundle) authorization() (custody.Hash, error) {
-	for _, raw := range b.Entries {
-		e, err := custody.ParseEntry(raw)
-		if err != nil {
-			return custody.Hash{}, err
-		}
-		if a, ok := e.Body.(*custody.Authorized); ok && a.Intent == b.Intent {
-			return custody.Hash(journal.LeafHash(raw)), nil
-		}
-	}
-	return custody.Hash{}, errors.New("the bundle holds no authorization")
 }

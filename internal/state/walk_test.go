@@ -185,7 +185,7 @@ func (w *walk) prepare(in *custody.Intent, fee uint64, claims ...custody.Claim) 
 		}
 	}
 	result := w.Append(custody.PreparedEntry, &custody.Prepared{
-		Intent: original.ID, By: in.ID, Transaction: custody.Hash{byte(fee)}, Claims: claims, Fee: custody.NewAmount(fee),
+		Intent: original.ID, By: in.ID, Transaction: custody.Hash{byte(fee)}, Claims: claims, Fee: custody.NewAmount(fee), Prev: w.State.ChainHead(),
 	})
 	if result.Void == "" {
 		w.leaves = append(w.leaves, leafOf{original, result.Leaf})

@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cofferhq/coffer/internal/custody"
 	"github.com/cofferhq/coffer/internal/hybrid"
@@ -45,6 +46,20 @@ func (q *quorum) compile(charter custody.Hash) (*journal.Quorum, error) {
 		}
 	}
 	return journal.NewQuorum(journal.NewOrigin(charter), log, w)
+}
+
+// distinctKeys reports whether no key of nodes, witnesses and control plane serves
+// twice.
+func (q *quorum) distinctKeys() bool {
+	keys := []string{string(q.Control.LogKey), string(q.Control.CoordinatorKey)}
+	for _, n := range q.Nodes {
+		keys = append(keys, string(n.IdentityKey), string(n.WitnessKey))
+	}
+	for _, o := range q.Witnesses.Others {
+		keys = append(keys, string(o.Key))
+	}
+	slices.Sort(keys)
+	return len(slices.Compact(slices.Clone(keys))) == len(keys)
 }
 
 // current is the quorum for heads beyond the newest change.

@@ -113,7 +113,7 @@ func (w *World) Authorize(in *custody.Intent) state.Result {
 func (w *World) Prepare(in *custody.Intent, fee uint64, claims ...custody.Claim) state.Result {
 	w.tb.Helper()
 	return w.Append(custody.PreparedEntry, &custody.Prepared{
-		Intent: in.ID, By: in.ID, Transaction: sha256.Sum256(in.ID[:]), Claims: claims, Fee: custody.NewAmount(fee),
+		Intent: in.ID, By: in.ID, Transaction: sha256.Sum256(in.ID[:]), Claims: claims, Fee: custody.NewAmount(fee), Prev: w.State.ChainHead(),
 	})
 }
 
