@@ -524,6 +524,10 @@ func TestRecovery(t *testing.T) {
 	void(t, submit(recovery(custody.CredentialChangeIntent, &custody.CredentialChange{Action: custody.Put, Credential: &stranger})), state.NotAllowed)
 	void(t, submit(recovery(custody.PolicyChangeIntent, &custody.PolicyChange{Policy: policyOf(t, small)})), state.NotAllowed)
 	void(t, submit(recovery(custody.TransferIntent, b.pay("ida", 1).Body)), state.NotAllowed)
+	person := custody.Person{ID: statetest.ID[custody.Person](b.World), Institution: "bank", Country: "CH", Kind: custody.Human, Roles: []custody.Name{"root"}}
+	void(t, submit(recovery(custody.PersonChangeIntent, &custody.PersonChange{Action: custody.Put, Person: person})), state.NotAllowed)
+	known := *b.State.Person(b.People["tom"].ID)
+	void(t, submit(recovery(custody.PersonChangeIntent, &custody.PersonChange{Action: custody.Put, Person: known})), state.NotAllowed)
 
 	stopped := recovery(custody.CredentialChangeIntent, give)
 	b.Must(submit(stopped))

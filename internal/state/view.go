@@ -98,3 +98,6 @@ func (s *State) Key(id custody.ID[custody.Key]) *custody.Key { return s.Keys[id]
 
 // PolicyHash names the policy in force.
 func (s *State) PolicyHash() custody.Hash { return s.policy.Hash() }
+
+// Person returns a person on record, or nil. Don't change it.
+func (s *State) Person(id custody.ID[custody.Person]) *custody.Person { return s.Persons[id] }
