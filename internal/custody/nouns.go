@@ -44,7 +44,7 @@ func (g Group) valid() error { return unique("members", g.Members, self) }
 // Administrators is the group whose members sign the charter.
 const Administrators Name = "administrators"
 
-// CredentialKind says how a credential signs (DOMAIN §4).
+// CredentialKind says how a credential signs (docs/spec/06).
 type CredentialKind string
 
 // The kinds of credential.
