@@ -1,7 +1,7 @@
-// Command coffer is the command line of Coffer. Today it has the threshold
-// library: `coffer tss sign` makes a key among parties and signs with it, to try
-// the library and to measure it. Start from Main. It stores nothing and opens no
-// connection.
+// Command coffer is the command line of Coffer, for people, operators and auditors:
+// policies, charters and the keys that sign them, evidence to verify, and the
+// threshold library to try. Start from Main. It opens no connection, and writes no
+// file but those that it is told to make.
 package main
 
 import (
