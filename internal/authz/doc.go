@@ -1,6 +1,6 @@
 // Package authz verifies signatures of people, identity providers, attestors,
 // recovery keys and nodes over the hashes of package custody. Start from
-// [Verify].
+// [Realm.Verify].
 //
 // It answers one question: did the holder of this key or account, as the journal
 // knows it, sign this hash? Whether that counts is decided by packages policy and

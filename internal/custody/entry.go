@@ -191,24 +191,12 @@ type IntentRecord struct {
 }
 
 func (r *IntentRecord) valid() error {
-	intent, err := parseIntentPart(r.Bytes)
+	intent, err := ParseIntent(r.Bytes)
 	if err != nil {
 		return within("intent", err)
 	}
 	r.Intent = intent
 	return within("evidence", r.Evidence.valid())
-}
-
-// parseIntentPart is [ParseIntent] for bytes inside an entry that was scanned.
-func parseIntentPart(raw []byte) (*Intent, error) {
-	if len(raw) > MaxIntent {
-		return nil, invalid("", fmt.Sprintf("%d bytes, at most %d allowed", len(raw), MaxIntent))
-	}
-	var e envelope
-	if err := decodePart(raw, &e); err != nil {
-		return nil, err
-	}
-	return e.open(raw)
 }
 
 // EvidenceRecord is the body of EVIDENCE: an approval or an attestation for an

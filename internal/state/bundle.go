@@ -93,9 +93,10 @@ type Journal interface {
 }
 
 // Collect gathers the entries, proofs and facts of an intent under a cosigned
-// head. What lies outside the journal (the transaction, its messages and paths, the
-// chain code, lists) the caller adds.
-func Collect(j Journal, head []byte, id custody.ID[custody.Intent], charter custody.Hash) (*Bundle, error) {
+// head; lists are the bytes of all lists that LIST_CHANGE pinned. What else lies
+// outside the journal (the transaction, its messages and paths, the chain code) the
+// caller adds.
+func Collect(j Journal, head []byte, id custody.ID[custody.Intent], charter custody.Hash, lists ...[]byte) (*Bundle, error) {
 	checkpoint, err := headOf(custody.Note(head))
 	if err != nil {
 		return nil, err
@@ -108,6 +109,12 @@ func Collect(j Journal, head []byte, id custody.ID[custody.Intent], charter cust
 	var indexes []int64
 	last := int64(0)
 	s := New(charter)
+	for _, list := range lists {
+		if err := s.Offer(list); err != nil {
+			return nil, err
+		}
+		b.Lists = append(b.Lists, list)
+	}
 	for index := range checkpoint.Size {
 		raw, void, err := j.Entry(index)
 		if err != nil {

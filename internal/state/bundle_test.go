@@ -201,6 +201,45 @@ func TestBundleWithJournal(t *testing.T) {
 	}
 }
 
+// TestBundleWithList: a bundle brings the lists that were pinned, and no others.
+func TestBundleWithList(t *testing.T) {
+	b, _, trust := signedTransfer(t)
+	list := statetest.Encode(t, custody.List{Name: "ofac", Addresses: []custody.Address{"bcrt1qsanctioned"}})
+	if err := b.State.Offer(list); err != nil {
+		t.Fatal(err)
+	}
+	b.govern(custody.ListChangeIntent, &custody.ListChange{Action: custody.Put, List: "ofac", SHA256: statetest.Sum(list)})
+	b.Must(b.Tick())
+	var in custody.ID[custody.Intent]
+	for _, raw := range b.Entries {
+		if e, err := custody.ParseEntry(raw); err == nil && e.Type == custody.SignedEntry {
+			in = e.Body.(*custody.SignedRecord).Intent
+		}
+	}
+	if _, err := state.Collect(recorded{b.World}, b.Head(), in, trust.Charter); err == nil {
+		t.Error("collected without the list")
+	}
+	bundle, err := state.Collect(recorded{b.World}, b.Head(), in, trust.Charter, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func() string {
+		_, err := state.Verify(statetest.Encode(t, bundle), trust)
+		failed, ok := errors.AsType[*state.CheckError](err)
+		if !ok {
+			t.Fatal(err)
+		}
+		return failed.Check
+	}
+	if got := check(); got != "transaction" { // its bytes aren't added here
+		t.Errorf("with the list, %s fails", got)
+	}
+	bundle.Lists = append(bundle.Lists, statetest.Encode(t, custody.List{Name: "other", Addresses: []custody.Address{}}))
+	if got := check(); got != "replay" {
+		t.Errorf("with a list that nobody pinned, %s fails", got)
+	}
+}
+
 func TestBundleOtherTrust(t *testing.T) {
 	_, raw, _ := signedTransfer(t)
 	for _, trust := range []state.Trust{{}, {Charter: custody.Hash{1}}, {Snapshot: custody.Hash{1}}} {

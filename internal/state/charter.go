@@ -25,7 +25,7 @@ func (s *State) begin(e *custody.Entry, leaf custody.Hash) error {
 		return err
 	}
 	hash := charter.Hash()
-	if s.pinned && hash != s.charterHash {
+	if hash != s.charterHash {
 		return fmt.Errorf("its hash is %s, not the pinned %s", hash, s.charterHash)
 	}
 	if err := CheckCharter(charter); err != nil {
@@ -40,7 +40,7 @@ func (s *State) begin(e *custody.Entry, leaf custody.Hash) error {
 	if err != nil {
 		return err
 	}
-	s.charterHash, s.charter, s.policy = hash, charter, compiled
+	s.charter, s.policy = charter, compiled
 	s.Rules, s.Time, s.Chain = 1, e.Time, leaf
 	s.RelyingParty, s.Policy = charter.RelyingParty, charter.Policy
 	put(s.Institutions, charter.Institutions, func(i *custody.Institution) custody.Name { return i.ID })

@@ -78,19 +78,14 @@ func (s *State) evidence(r *record, v *value, now custody.Time) policy.Evidence 
 		if a.Kind == custody.OIDC || a.Person == (custody.ID[custody.Person]{}) || !s.counts(a) || s.frozenPerson(a.Person) {
 			continue
 		}
-		word := s.word(r, a)
 		if a.Verdict == custody.No {
-			e.Rejections = append(e.Rejections, word)
+			e.Rejections = append(e.Rejections, s.word(r, a))
 			continue
 		}
+		a.Index = max(a.Index, seen[a.Person]) // complete where the later of the two stands
+		word := s.word(r, a)
 		word.Identities = identities[a.Person]
 		e.Approvals = append(e.Approvals, word)
-		if len(word.Identities) > 0 && seen[a.Person] > a.Index {
-			late := a
-			late.Index = seen[a.Person]
-			e.Approvals[len(e.Approvals)-1] = s.word(r, late)
-			e.Approvals[len(e.Approvals)-1].Identities = word.Identities
-		}
 	}
 	slices.SortStableFunc(e.Approvals, func(a, b policy.Approval) int { return int(a.Index - b.Index) })
 	for _, st := range r.Statements {
@@ -167,7 +162,7 @@ func (s *State) settle(r *record, at position) {
 	switch {
 	case d.Outcome == policy.Rejected:
 		s.end(r, custody.Reject, "rejected")
-	case r.State != custody.Submitted || s.partial != nil: // authorized: counts at PREPARED
+	case r.State != custody.Submitted || s.partial != nil: // counts at PREPARED; or a bundle, which lacks the facts
 	case d.list != "":
 		s.end(r, custody.Refuse, Reason("list "+string(d.list)))
 	case d.Outcome == policy.Blocked:

@@ -41,7 +41,7 @@ func (s *State) movement(r *record) (*movement, error) {
 		m.asset, m.amount, m.message = body.Asset, body.Amount, body
 	case *custody.Repair:
 		original := s.Intents[body.Intent]
-		if original == nil || original.Intent == nil {
+		if original == nil {
 			return nil, refuse(UnknownIntent, "intent %s to repair is not on record", body.Intent)
 		}
 		if _, again := original.Intent.Body.(*custody.Repair); again || original.Intent.Type.Governs() || original.Intent.Type == custody.TypedMessageIntent {

@@ -39,7 +39,7 @@ func sameSet(a, b custody.SignerSet) bool {
 // nodes of the set.
 func (s *State) applyKey(body *custody.KeyRecord, at position) error {
 	r := s.Intents[body.Intent]
-	if r == nil || r.Intent == nil {
+	if r == nil {
 		return refuse(UnknownIntent, "intent %s is not on record", body.Intent)
 	}
 	c, ok := r.Intent.Body.(*custody.KeyCeremony)

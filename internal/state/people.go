@@ -56,8 +56,8 @@ var guarded = []custody.IntentType{
 	custody.ListChangeIntent, custody.KeyCeremonyIntent, custody.HoldReleaseIntent, custody.UpgradeIntent,
 }
 
-// canGovern refuses a policy under which some type of intent that governs could
-// be carried out by one person alone, or by nobody. Delays don't help: they only
+// canGovern refuses a policy under which an intent of some guarded type could be
+// carried out by one person alone, or by nobody. Delays don't help: they only
 // take time.
 func (p *people) canGovern(compiled *policy.Policy) error {
 	for _, t := range guarded {

@@ -26,7 +26,7 @@ func (s *State) applyPrepared(body *custody.Prepared, at position) error {
 		return err
 	}
 	r := s.Intents[body.Intent]
-	if r == nil || r.Intent == nil {
+	if r == nil {
 		return refuse(UnknownIntent, "intent %s is not on record", body.Intent)
 	}
 	if r.State != custody.AuthorizedState && r.State != custody.Executing {
@@ -83,7 +83,7 @@ func (s *State) mayPrepare(r *record, body *custody.Prepared, at position) error
 		if len(r.Prepared) == 0 {
 			return refuse(WrongState, "there is no transaction to repair")
 		}
-		if by = s.Intents[body.By]; by == nil || by.Intent == nil {
+		if by = s.Intents[body.By]; by == nil {
 			return refuse(UnknownIntent, "intent %s is not on record", body.By)
 		}
 		if by.State != custody.AuthorizedState && by.State != custody.Executing {
@@ -205,7 +205,7 @@ func (p *prepared) advance(event custody.TransactionEvent) bool {
 // transaction returns an intent's transaction by the leaf of its PREPARED entry.
 func (s *State) transaction(id custody.ID[custody.Intent], leaf custody.Hash) (*record, *prepared, error) {
 	r := s.Intents[id]
-	if r == nil || r.Intent == nil {
+	if r == nil {
 		return nil, nil, refuse(UnknownIntent, "intent %s is not on record", id)
 	}
 	i := slices.IndexFunc(r.Prepared, func(p prepared) bool { return p.Leaf == leaf })

@@ -55,7 +55,7 @@ func Restore(raw []byte) (*State, error) {
 	if len(in.Data.Quorums) == 0 {
 		return nil, errors.New("snapshot: no witnesses")
 	}
-	s := &State{charterHash: in.CharterHash, charter: charter, pinned: true, data: in.Data}
+	s := &State{charterHash: in.CharterHash, charter: charter, data: in.Data}
 	if s.policy, err = policy.Parse(in.Data.Policy); err != nil {
 		return nil, fmt.Errorf("snapshot: policy: %w", err)
 	}

@@ -20,7 +20,6 @@ const MaxRules = 1
 type State struct {
 	charterHash custody.Hash
 	charter     *custody.Charter // nil before the first entry
-	pinned      bool             // charterHash came from outside, before the first entry
 
 	data
 	policy  *policy.Policy
@@ -30,7 +29,7 @@ type State struct {
 	keys map[custody.ID[custody.Credential]]crypto.PublicKey // of credentials, parsed when first needed
 	ids  map[custody.Name]hybrid.PublicKey                   // of nodes' identity keys, likewise
 
-	trusting bool    // signatures below a trusted head are not verified again
+	trusting bool    // of Replay
 	partial  *proven // set while a bundle is replayed; see bundle.go
 }
 
@@ -84,7 +83,7 @@ type destination struct {
 // New returns the state before the first entry of the deployment whose charter
 // hash is given. The first entry applied must be that charter.
 func New(charter custody.Hash) *State {
-	return &State{charterHash: charter, pinned: true, data: emptyData()}
+	return &State{charterHash: charter, data: emptyData()}
 }
 
 func emptyData() data {
@@ -115,7 +114,7 @@ type Code string
 const (
 	Malformed     Code = "malformed"      // not a canonical entry
 	WrongIndex    Code = "index"          // not at its own position
-	WrongTime     Code = "time"           // earlier than the entry before
+	WrongTime     Code = "time"           // earlier than the newest entry that isn't void
 	WrongPrev     Code = "prev"           // doesn't follow the governance chain's newest entry
 	SecondCharter Code = "second_charter" // a charter that isn't the first entry
 	UnknownIntent Code = "unknown_intent" // names an intent that isn't on record
@@ -190,7 +189,7 @@ func (s *State) ApplyAll(entries iter.Seq2[[]byte, error], each func(Result) err
 	go func() {
 		defer close(ahead)
 		for raw, err := range entries {
-			p := parsed{err: err}
+			p := parsed{unread: err}
 			if err == nil {
 				p = parse(raw)
 			}
@@ -202,8 +201,8 @@ func (s *State) ApplyAll(entries iter.Seq2[[]byte, error], each func(Result) err
 		}
 	}()
 	for p := range ahead {
-		if p.raw == nil && p.err != nil {
-			return p.err
+		if p.unread != nil {
+			return p.unread
 		}
 		r, err := s.apply(p)
 		if err != nil {
@@ -216,19 +215,16 @@ func (s *State) ApplyAll(entries iter.Seq2[[]byte, error], each func(Result) err
 	return nil
 }
 
-// parsed is an entry's bytes with what they hold, or why they hold nothing.
+// parsed is what an entry's bytes hold, or why they hold nothing.
 type parsed struct {
-	raw   []byte
-	leaf  custody.Hash
-	entry *custody.Entry
-	err   error
+	leaf   custody.Hash
+	entry  *custody.Entry
+	err    error
+	unread error // of reading ahead: there are no bytes
 }
 
 func parse(raw []byte) parsed {
-	p := parsed{raw: raw, leaf: custody.Hash(journal.LeafHash(raw))}
-	if raw == nil {
-		p.raw = []byte{}
-	}
+	p := parsed{leaf: custody.Hash(journal.LeafHash(raw))}
 	p.entry, p.err = custody.ParseEntry(raw)
 	return p
 }
@@ -268,9 +264,10 @@ func (s *State) append(leaf custody.Hash) error {
 }
 
 // Replay is Apply for an entry whose result this replica has recorded before,
-// below a head that it trusts: signatures are not verified again. Everything else
-// is, and an entry that now fares otherwise is an error that leaves the state
-// unusable.
+// below a head that it trusts. One recorded as void is only counted. For the others
+// signatures, but those of tokens and heads, and the hash of the facts are not
+// checked again; every other rule is, and an entry that now fares otherwise is an
+// error that leaves the state unusable.
 func (s *State) Replay(raw []byte, recorded Code) (Result, error) {
 	if recorded != "" {
 		leaf := custody.Hash(journal.LeafHash(raw))
@@ -348,13 +345,13 @@ type position struct {
 	leaf  custody.Hash
 }
 
-// follows refuses an entry of the governance chain that doesn't name the newest
-// entry of the chain, and another entry that names any.
-func (s *State) follows(prev custody.Hash, chained bool) error {
+// follows refuses an entry that must name the governance chain's newest entry and
+// doesn't, and any other that names one.
+func (s *State) follows(prev custody.Hash, names bool) error {
 	switch {
-	case chained && prev != s.Chain:
+	case names && prev != s.Chain:
 		return refuse(WrongPrev, "prev is not the governance chain's newest entry")
-	case !chained && prev != custody.Hash{}:
+	case !names && prev != custody.Hash{}:
 		return refuse(WrongPrev, "prev is only for the governance chain")
 	}
 	return nil

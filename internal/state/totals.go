@@ -52,18 +52,11 @@ type windowSum struct {
 
 func minuteOf(t custody.Time) int64 { return int64(t) / 60_000 }
 
-// advance moves the windows on to a minute of the journal. The oldest minute counts in full, so
-// that rounding is against the sender.
+// advance moves the windows on to a minute of the journal. The oldest minute counts
+// in full, so that rounding is against the sender.
 func (t *total) advance(minute int64) {
 	for w := range windows {
-		sum := &t.sums[w]
-		for sum.first < len(t.Buckets) && t.Buckets[sum.first].Minute < minute-windows[w].minutes {
-			b := t.Buckets[sum.first]
-			sum.value = sum.value.Sub(b.Value)
-			sum.count -= b.Count
-			sum.unknown -= b.Unknown
-			sum.first++
-		}
+		t.sums[w] = t.at(w, minute)
 	}
 	if past := t.sums[longest].first; past > 64 && past > len(t.Buckets)/2 {
 		t.drop()

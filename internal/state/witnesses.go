@@ -128,9 +128,5 @@ func (s *State) contains(head journal.Checkpoint, proof []custody.Hash) error {
 	if head.Size == 0 || head.Size > size {
 		return errors.New("the head is not of entries before this one")
 	}
-	p := make(journal.Proof, len(proof))
-	for i, h := range proof {
-		p[i] = journal.Hash(h)
-	}
-	return journal.CheckConsistency(p, head.Size, head.Root, size, s.Edge.Root())
+	return journal.CheckConsistency(proofOf(proof), head.Size, head.Root, size, s.Edge.Root())
 }
