@@ -183,37 +183,52 @@ func (s *State) Apply(raw []byte) (Result, error) { return s.apply(parse(raw)) }
 // reads entries ahead beside applying them, so that most of a replay's time goes
 // into checking signatures. It ends at the first error, of Apply, entries or each.
 func (s *State) ApplyAll(entries iter.Seq2[[]byte, error], each func(Result) error) error {
-	ahead := make(chan parsed, 256)
+	ahead := make(chan []parsed, 4)
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
 		defer close(ahead)
+		var batch []parsed
+		hand := func() bool {
+			select {
+			case ahead <- batch:
+				batch = nil
+				return true
+			case <-stop:
+				return false
+			}
+		}
 		for raw, err := range entries {
 			p := parsed{unread: err}
 			if err == nil {
 				p = parse(raw)
 			}
-			select {
-			case ahead <- p:
-			case <-stop:
+			batch = append(batch, p)
+			if len(batch) == readAhead && !hand() {
 				return
 			}
 		}
+		hand()
 	}()
-	for p := range ahead {
-		if p.unread != nil {
-			return p.unread
-		}
-		r, err := s.apply(p)
-		if err != nil {
-			return err
-		}
-		if err := each(r); err != nil {
-			return err
+	for batch := range ahead {
+		for _, p := range batch {
+			if p.unread != nil {
+				return p.unread
+			}
+			r, err := s.apply(p)
+			if err != nil {
+				return err
+			}
+			if err := each(r); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
+
+// readAhead is how many entries are handed over at once.
+const readAhead = 128
 
 // parsed is what an entry's bytes hold, or why they hold nothing.
 type parsed struct {
