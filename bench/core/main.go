@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -48,7 +49,7 @@ func main() {
 func run(out string) error {
 	var b strings.Builder
 	b.WriteString("# Benchmarks of the trusted core\n\n")
-	b.WriteString("The best of five runs of each benchmark in `internal/`. Replay reads entries ahead on\na second thread; all else is one thread, beside the garbage collector.\n\n")
+	b.WriteString("The median of five runs of each benchmark in `internal/`. Replay reads entries ahead on\na second thread; all else is one thread, beside the garbage collector.\n\n")
 	b.WriteString("| work | measured | must |\n|---|---|---|\n")
 	for _, r := range rows {
 		v, err := r.measure()
@@ -73,7 +74,7 @@ func run(out string) error {
 	return os.WriteFile(out, []byte(b.String()), 0o644) //nolint:gosec // G306: not a secret
 }
 
-// measure runs the benchmark and returns the best value.
+// measure runs the benchmark and returns the median of its values.
 func (r row) measure() (float64, error) {
 	cmd := exec.Command("go", "test", "-run", "^$", "-bench", "^Benchmark"+strings.ReplaceAll(r.benchmark, "/", "$/^")+"$", //nolint:gosec,noctx // of the table above; ends by itself
 		"-count", "5", "-benchtime", r.time, "./internal/"+r.pkg)
@@ -83,7 +84,7 @@ func (r row) measure() (float64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w\n%s", r.benchmark, err, text)
 	}
-	best, found := 0.0, false
+	var values []float64
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		fields := strings.Fields(lines.Text())
 		for i := 1; i < len(fields); i++ {
@@ -98,15 +99,14 @@ func (r row) measure() (float64, error) {
 			if r.unit == "ns/op" && r.atLeast {
 				v = 1 / v
 			}
-			if !found || (v > best) == r.atLeast {
-				best, found = v, true
-			}
+			values = append(values, v)
 		}
 	}
-	if !found {
+	if len(values) == 0 {
 		return 0, fmt.Errorf("%s: no %s in the output:\n%s", r.benchmark, r.unit, text)
 	}
-	return best, nil
+	slices.Sort(values)
+	return values[len(values)/2], nil
 }
 
 func number(v float64) string {
