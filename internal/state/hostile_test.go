@@ -9,6 +9,7 @@ import (
 	"github.com/cofferhq/coffer/internal/policy"
 	"github.com/cofferhq/coffer/internal/state"
 	"github.com/cofferhq/coffer/internal/state/statetest"
+	"github.com/cofferhq/coffer/tss/group"
 )
 
 // TestLookingAheadChangesNothing: neither a void entry of a later time nor a
@@ -313,4 +314,91 @@ func TestPreparedKnowsGovernance(t *testing.T) {
 		Intent: in.ID, By: in.ID, Transaction: custody.Hash{1}, Claims: []custody.Claim{statetest.Outpoint(1)}, Fee: custody.NewAmount(1), Prev: old,
 	}), state.WrongPrev)
 	b.Must(b.Prepare(in, 1, statetest.Outpoint(1)))
+}
+
+// TestNonceLane: an account's transactions take its nonces one after the other,
+// and a retry takes the same.
+func TestNonceLane(t *testing.T) {
+	const (
+		network custody.Network = "eip155:1"
+		ether   custody.Asset   = "eip155:1/slip44:60"
+	)
+	b := newBank(t, small, nil)
+	g := group.Secp256k1.Generator()
+	b.key = b.KeyFor("ann", custody.ECDSASecp256k1, g.Add(g).Bytes(), custody.Hash{2}, 0, "ben", "cas")
+	b.Now++
+	id := statetest.ID[custody.Wallet](b.World)
+	b.govern(custody.WalletCreateIntent, &custody.WalletCreate{Wallet: custody.Wallet{ID: id, Vault: b.vault, Network: network, Key: b.key, Path: 7, Nonce: 5}})
+	authorized := func() *custody.Intent {
+		in := b.Intent("ida", custody.TransferIntent, &custody.Transfer{
+			Network: network, Wallet: id, Asset: ether, Amount: custody.NewAmount(1), FeeLimit: custody.NewAmount(10),
+			Destination: custody.Recipient{Kind: custody.OneTime, Address: "0x00000000000000000000000000000000000000aa", Country: "SG"},
+		})
+		b.Must(b.Submit("ida", in))
+		b.Must(b.Say("tom", custody.Yes, in))
+		b.Must(b.Say("una", custody.Yes, in))
+		b.Must(b.Screen(in, custody.ScreeningPass))
+		b.Must(b.Authorize(in))
+		return in
+	}
+	one, two := authorized(), authorized()
+	for _, n := range []uint64{0, 4, 6} {
+		void(t, b.Prepare(one, 1, statetest.Nonce(n)), state.WrongClaims)
+	}
+	void(t, b.Prepare(one, 1, statetest.Outpoint(1)), state.WrongClaims)
+	b.Must(b.Prepare(one, 1, statetest.Nonce(5)))
+	void(t, b.Prepare(two, 1, statetest.Nonce(5)), state.WrongClaims)
+	void(t, b.Prepare(one, 2, statetest.Nonce(6)), state.WrongClaims)
+	b.Must(b.Prepare(one, 2, statetest.Nonce(5)))
+	b.Must(b.Prepare(two, 1, statetest.Nonce(6)))
+	odd := b.Intent("ida", custody.TransferIntent, &custody.Transfer{
+		Network: network, Wallet: id, Asset: ether, Amount: custody.NewAmount(1), FeeLimit: custody.NewAmount(10),
+		Destination: custody.Recipient{Kind: custody.OneTime, Address: "0X00000000000000000000000000000000000000aa", Country: "SG"},
+	})
+	void(t, b.Submit("ida", odd), state.Impossible)
+	void(t, b.Submit("ida", b.Intent("ida", custody.TransferIntent, &custody.Transfer{
+		Network: network, Wallet: b.hot, Asset: ether, Amount: custody.NewAmount(1), FeeLimit: custody.NewAmount(10),
+		Destination: custody.Recipient{Kind: custody.OneTime, Address: "0x00000000000000000000000000000000000000aa", Country: "SG"},
+	})), state.Impossible) // another wallet's network
+	void(t, b.Govern("ann", custody.WalletCreateIntent, &custody.WalletCreate{Wallet: custody.Wallet{
+		ID: statetest.ID[custody.Wallet](b.World), Vault: b.vault, Network: "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", Key: b.key, Path: 8,
+	}}, 0, "ben", "cas"), state.Impossible)
+}
+
+// TestKeyEntry: a ceremony's result is recorded once, in its time, in the chain.
+func TestKeyEntry(t *testing.T) {
+	b := newBank(t, small, nil)
+	g := group.Secp256k1.Generator()
+	id := statetest.ID[custody.Key](b.World)
+	set := b.State.Key(b.key).Set
+	ceremony := func() *custody.Intent {
+		in := b.Intent("ann", custody.KeyCeremonyIntent, &custody.KeyCeremony{Ceremony: custody.Keygen, Key: id, Scheme: custody.ECDSASecp256k1, Set: set})
+		b.Must(b.Submit("ann", in))
+		b.Must(b.Say("ben", custody.Yes, in))
+		b.Must(b.Say("cas", custody.Yes, in))
+		b.Must(b.Authorize(in))
+		return in
+	}
+	key := custody.Key{ID: id, Scheme: custody.ECDSASecp256k1, PublicKey: g.Add(g).Bytes(), Epoch: 1, Set: set}
+	in := ceremony()
+	record := b.KeyRecord(in.ID, key)
+	record.Prev = custody.Hash{1}
+	void(t, b.Append(custody.KeyEntry, record), state.WrongPrev)
+	late := key
+	late.Epoch = 2
+	void(t, b.Append(custody.KeyEntry, b.KeyRecord(in.ID, late)), state.Impossible)
+	taken := key
+	taken.PublicKey = b.State.Key(b.key).PublicKey
+	void(t, b.Append(custody.KeyEntry, b.KeyRecord(in.ID, taken)), state.Impossible)
+	off := key
+	off.PublicKey = append([]byte{2}, make([]byte, 32)...)
+	void(t, b.Append(custody.KeyEntry, b.KeyRecord(in.ID, off)), state.Impossible)
+	b.Must(b.Govern("rob", custody.FreezeIntent, &custody.Freeze{Target: custody.Target{Key: id}}, 0, "sue"))
+	void(t, b.Append(custody.KeyEntry, b.KeyRecord(in.ID, key)), state.FrozenTarget)
+	b.Must(b.Govern("ann", custody.HoldReleaseIntent, &custody.HoldRelease{Target: custody.Target{Key: id}}, 0, "ben", "cas"))
+	b.Wait(5 * custody.Day)
+	void(t, b.Append(custody.KeyEntry, b.KeyRecord(in.ID, key)), state.IntentTime)
+	in = ceremony()
+	b.Must(b.Append(custody.KeyEntry, b.KeyRecord(in.ID, key)))
+	void(t, b.Govern("ann", custody.KeyCeremonyIntent, &custody.KeyCeremony{Ceremony: custody.Keygen, Key: id, Scheme: custody.ECDSASecp256k1, Set: set}, 0, "ben", "cas"), state.Impossible)
 }
