@@ -171,7 +171,7 @@ func (s *State) addRepair(original, r *record) {
 	body, ok := r.Intent.Body.(*custody.Repair)
 	if ok {
 		original.Repairs = append(original.Repairs, repair{
-			Intent: r.Intent.ID, Cancel: r.Intent.Type == custody.CancelIntent, FeeLimit: body.FeeLimit, Expires: r.Intent.Expires,
+			Intent: r.Intent.ID, Cancel: r.Intent.Type == custody.CancelIntent, FeeLimit: body.FeeLimit,
 		})
 	}
 }

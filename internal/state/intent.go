@@ -74,7 +74,6 @@ type repair struct {
 	Intent   custody.ID[custody.Intent] `json:"intent"`
 	Cancel   bool                       `json:"cancel"`
 	FeeLimit custody.Amount             `json:"feeLimit"`
-	Expires  custody.Time               `json:"expires"`
 }
 
 // applyIntent puts an intent on record.

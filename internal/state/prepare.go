@@ -115,9 +115,6 @@ func (s *State) stillAllowed(r *record, at position) error {
 	if err := s.notFrozen(r); err != nil {
 		return err
 	}
-	if s.frozenPerson(r.Intent.Initiator) {
-		return refuse(FrozenTarget, "the initiator is frozen")
-	}
 	if !s.counts(r.Submitted) {
 		return refuse(Signature, "the initiator's credential was removed")
 	}

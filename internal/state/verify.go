@@ -75,19 +75,20 @@ type CheckError struct {
 func (e *CheckError) Error() string { return e.Check + ": " + e.Err.Error() }
 func (e *CheckError) Unwrap() error { return e.Err }
 
-func failed(check string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &CheckError{check, err}
-}
-
 // Verify checks the canonical bytes of a bundle by nothing but the trust given. The
 // error is a [CheckError] that names the first check that failed.
 func Verify(raw []byte, trust Trust) (*Report, error) {
+	v, err := verify(raw, trust)
+	if err != nil {
+		return nil, err
+	}
+	return v.report, nil
+}
+
+func verify(raw []byte, trust Trust) (*verification, error) {
 	v := &verification{trust: trust, report: new(Report)}
 	if err := custody.Decode(raw, &v.bundle, MaxBundle); err != nil {
-		return nil, failed("form", err)
+		return nil, &CheckError{"form", err}
 	}
 	for _, step := range []struct {
 		name string
@@ -103,10 +104,10 @@ func Verify(raw []byte, trust Trust) (*Report, error) {
 		{"signatures", v.signatures},
 	} {
 		if err := step.do(); err != nil {
-			return nil, failed(step.name, err)
+			return nil, &CheckError{step.name, err}
 		}
 	}
-	return v.report, nil
+	return v, nil
 }
 
 // verification is a bundle on its way through the checks.
@@ -350,17 +351,11 @@ func (v *verification) decision() error {
 		}
 	}
 	v.report.add("decision", Proved, "policy "+short(r.Authorized.Policy), "allowed by rule %s in entry %d, at %s", r.Authorized.Rule, r.Authorized.Index, r.Authorized.Time)
-	for name, value := range r.Authorized.Facts {
+	for _, name := range sortedKeys(r.Authorized.Facts) {
 		if distant(name) {
-			v.report.add("total", Attested, "every node, by the hash of the facts", "%s = %s", name, value)
+			v.report.add("total", Attested, "every node, by the hash of the facts", "%s = %s", name, r.Authorized.Facts[name])
 		}
 	}
-	slices.SortStableFunc(v.report.Checks, func(a, b Check) int {
-		if a.Check == "total" && b.Check == "total" {
-			return strings.Compare(a.Detail, b.Detail)
-		}
-		return 0
-	})
 	return nil
 }
 

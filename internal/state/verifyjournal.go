@@ -14,16 +14,13 @@ import (
 // proved by replaying all of it from the charter. A check named "journal" fails
 // where the journal isn't the bundle's.
 func VerifyWithJournal(raw []byte, trust Trust, entries iter.Seq2[[]byte, error]) (*Report, error) {
-	report, err := Verify(raw, trust)
+	v, err := verify(raw, trust)
 	if err != nil {
 		return nil, err
 	}
-	var b Bundle
-	if err := custody.Decode(raw, &b, MaxBundle); err != nil {
-		return nil, failed("form", err)
-	}
-	if err := b.replayed(report, entries); err != nil {
-		return nil, failed("journal", err)
+	report := v.report
+	if err := v.bundle.replayed(report, entries); err != nil {
+		return nil, &CheckError{"journal", err}
 	}
 	for i, c := range report.Checks {
 		if c.Check == "total" {
