@@ -10,11 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/cofferhq/coffer/internal/custody"
+	"github.com/cofferhq/coffer/internal/keyfile"
 )
 
 // copySample puts the sample bundle and what belongs to it where a script runs.
@@ -147,21 +147,6 @@ func TestWords(t *testing.T) {
 	}
 }
 
-func TestNewID(t *testing.T) {
-	t.Parallel()
-	at := time.UnixMilli(0x0192_0304_0506)
-	id, err := newID[custody.Person](at, bytes.NewReader(bytes.Repeat([]byte{0xff}, 10)))
-	if err != nil || id.String() != "01920304-0506-7fff-bfff-ffffffffffff" {
-		t.Error(id, err)
-	}
-	if _, err := custody.ParseID[custody.Person](id.String()); err != nil {
-		t.Error(err)
-	}
-	if _, err := newID[custody.Person](at, bytes.NewReader(nil)); err == nil {
-		t.Error("an id of no randomness")
-	}
-}
-
 // TestKeyFileAtFullCost makes and opens a key file as users do: scripts use a lower
 // work factor.
 func TestKeyFileAtFullCost(t *testing.T) {
@@ -169,7 +154,7 @@ func TestKeyFileAtFullCost(t *testing.T) {
 		t.Skip("scrypt takes a second and 256 MiB")
 	}
 	defer func(before int) { workFactor = before }(workFactor)
-	workFactor = 18
+	workFactor = keyfile.DefaultWorkFactor
 	dir := t.TempDir()
 	pass, key := filepath.Join(dir, "pass"), filepath.Join(dir, "ida.key")
 	if err := os.WriteFile(pass, []byte("correct horse battery\n"), 0o600); err != nil {
@@ -183,7 +168,7 @@ func TestKeyFileAtFullCost(t *testing.T) {
 	if err != nil || !bytes.HasPrefix(sealed, []byte("-----BEGIN AGE ENCRYPTED FILE-----\n")) {
 		t.Errorf("%.60q, %v", sealed, err)
 	}
-	if _, err := openKeyFile(key, "correct horse battery"); err != nil {
+	if _, err := keyfile.Open(key, "correct horse battery"); err != nil {
 		t.Error(err)
 	}
 }

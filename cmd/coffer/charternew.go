@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cofferhq/coffer/internal/custody"
+	"github.com/cofferhq/coffer/internal/keyfile"
 )
 
 // drafting is a charter being made of a setup file.
@@ -153,11 +154,11 @@ func (m *drafting) beside(name string) string {
 }
 
 // public reads a .pub file that stands at p.
-func (m *drafting) public(p jsontext.Pointer, name, kind string, to any) error {
+func (m *drafting) public(p jsontext.Pointer, name string, kind keyfile.Kind, to any) error {
 	if name == "" {
 		return m.file.failAt(p, "no file is named")
 	}
-	if err := readPublic(m.beside(name), kind, to); err != nil {
+	if err := keyfile.ReadPublic(m.beside(name), kind, to); err != nil {
 		return m.file.failAt(p, "%v", err)
 	}
 	return nil
@@ -178,7 +179,7 @@ func (m *drafting) people() error {
 		if _, twice := m.ids[p.Label]; p.Label == "" || twice {
 			return m.file.failAt(here+"/label", "a person needs a label of their own")
 		}
-		id, err := newID[custody.Person](m.now, m.random)
+		id, err := custody.NewID[custody.Person](custody.At(m.now), m.random)
 		if err != nil {
 			return err
 		}
@@ -205,15 +206,15 @@ func (m *drafting) credential(here jsontext.Pointer, raw jsontext.Value) (c cust
 		if err := m.file.decode(here, raw, &file); err != nil {
 			return c, err
 		}
-		var device DevicePublic
-		err := m.public(here, file, deviceKind, &device)
+		var device keyfile.DevicePublic
+		err := m.public(here, file, keyfile.DeviceKind, &device)
 		return custody.Credential{ID: device.ID, Kind: custody.Device, Algorithm: device.Algorithm, PublicKey: device.PublicKey}, err
 	}
 	var in setupCredential
 	if err := m.file.decode(here, raw, &in); err != nil {
 		return c, err
 	}
-	if c.ID, err = newID[custody.Credential](m.now, m.random); err != nil {
+	if c.ID, err = custody.NewID[custody.Credential](custody.At(m.now), m.random); err != nil {
 		return c, err
 	}
 	c.Kind = custody.CredentialKind(strings.ToUpper(in.Kind))
@@ -250,8 +251,8 @@ func (m *drafting) groups() error {
 
 func (m *drafting) nodes() error {
 	for i, file := range m.setup.Nodes {
-		var n NodePublic
-		if err := m.public(pointer("nodes", i), file, nodeKind, &n); err != nil {
+		var n keyfile.NodePublic
+		if err := m.public(pointer("nodes", i), file, keyfile.NodeKind, &n); err != nil {
 			return err
 		}
 		m.charter.Nodes = append(m.charter.Nodes, n.SignerNode)
@@ -259,8 +260,8 @@ func (m *drafting) nodes() error {
 	w := m.setup.Witnesses
 	m.charter.Witnesses = custody.WitnessQuorum{Quorum: w.Quorum, Liars: w.Liars}
 	for i, file := range w.Others {
-		var n NodePublic
-		if err := m.public(pointer("witnesses", "others", i), file, nodeKind, &n); err != nil {
+		var n keyfile.NodePublic
+		if err := m.public(pointer("witnesses", "others", i), file, keyfile.NodeKind, &n); err != nil {
 			return err
 		}
 		m.charter.Witnesses.Others = append(m.charter.Witnesses.Others, witnessOf(n))
@@ -287,9 +288,9 @@ func (m *drafting) recovery() error {
 		m.charter.Recovery.Delay = custody.Seconds(r.Delay)
 	}
 	for i, file := range r.Keys {
-		var device DevicePublic
+		var device keyfile.DevicePublic
 		here := pointer("recovery", "keys", i)
-		if err := m.public(here, file, deviceKind, &device); err != nil {
+		if err := m.public(here, file, keyfile.DeviceKind, &device); err != nil {
 			return err
 		}
 		key, err := rawEd25519(device.PublicKey)
@@ -317,8 +318,8 @@ func (m *drafting) issuers() error {
 }
 
 func (m *drafting) control() error {
-	var c ControlPublic
-	if err := m.public("/control", m.setup.Control, controlKind, &c); err != nil {
+	var c keyfile.ControlPublic
+	if err := m.public("/control", m.setup.Control, keyfile.ControlKind, &c); err != nil {
 		return err
 	}
 	m.charter.Control = c.Control

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cofferhq/coffer/internal/custody"
+	"github.com/cofferhq/coffer/internal/keyfile"
 	"github.com/cofferhq/coffer/internal/policy"
 )
 
@@ -97,7 +98,7 @@ func (v *charterView) print(out io.Writer) error {
 	line("recovery", v.recovery())
 	line("intents", "live at most "+policy.Period(c.IntentLife))
 	line("passkeys", fmt.Sprintf("of %s, from %s", c.RelyingParty.ID, joined(c.RelyingParty.Origins)))
-	line("control", "log and coordinator key: "+v.keyWords(ControlPublic{controlKind, c.Control}))
+	line("control", "log and coordinator key: "+v.keyWords(keyfile.ControlPublic{Kind: keyfile.ControlKind, Control: c.Control}))
 
 	head("institutions", len(c.Institutions))
 	for _, i := range c.Institutions {
@@ -105,7 +106,7 @@ func (v *charterView) print(out io.Writer) error {
 	}
 	head("nodes", len(c.Nodes))
 	for _, n := range c.Nodes {
-		line("  "+string(n.ID), fmt.Sprintf("of %s, in %s, sealed by %s", n.Institution, n.Jurisdiction, n.Sealing), v.keyWords(NodePublic{nodeKind, n}))
+		line("  "+string(n.ID), fmt.Sprintf("of %s, in %s, sealed by %s", n.Institution, n.Jurisdiction, n.Sealing), v.keyWords(keyfile.NodePublic{Kind: keyfile.NodeKind, SignerNode: n}))
 	}
 	head("other witnesses", len(c.Witnesses.Others))
 	for _, w := range c.Witnesses.Others {
@@ -166,7 +167,7 @@ func (v *charterView) person(line func(...string), p *custody.Person) {
 		switch {
 		case k.Person != p.ID:
 		case k.Kind == custody.Device:
-			line("    by "+k.ID.String(), "DEVICE "+string(k.Algorithm), v.keyWords(DevicePublic{deviceKind, k.ID, k.Algorithm, k.PublicKey}))
+			line("    by "+k.ID.String(), "DEVICE "+string(k.Algorithm), v.deviceWords(k.ID, k.Algorithm, k.PublicKey))
 		case k.Kind == custody.OIDC:
 			line("    by "+k.ID.String(), "OIDC at "+string(k.Issuer))
 		default:
@@ -184,12 +185,16 @@ func (v *charterView) keyWords(public any) string {
 	return s
 }
 
+func (v *charterView) deviceWords(id custody.ID[custody.Credential], algorithm custody.Algorithm, pkix custody.Blob) string {
+	return v.keyWords(keyfile.DevicePublic{Kind: keyfile.DeviceKind, ID: id, Algorithm: algorithm, PublicKey: pkix})
+}
+
 func (v *charterView) recoveryWords(k custody.RecoveryKey) string {
 	pkix, err := x509.MarshalPKIXPublicKey(ed25519.PublicKey(k.Key))
 	if err != nil {
 		return err.Error()
 	}
-	return v.keyWords(DevicePublic{deviceKind, custody.ID[custody.Credential](k.ID), custody.EdDSA, pkix})
+	return v.deviceWords(custody.ID[custody.Credential](k.ID), custody.EdDSA, pkix)
 }
 
 func joined[T ~string](list []T) string {

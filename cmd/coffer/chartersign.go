@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cofferhq/coffer/internal/custody"
+	"github.com/cofferhq/coffer/internal/keyfile"
 	"github.com/cofferhq/coffer/internal/state"
 )
 
@@ -63,9 +64,18 @@ func signCharter(cmd *cobra.Command, name, keyFile, passphraseFile string, yes b
 	if err != nil {
 		return err
 	}
-	by, err := openKeyFile(keyFile, passphrase)
+	by, err := keyfile.Open(keyFile, passphrase)
 	if err != nil {
-		return err
+		return asUsage(err)
+	}
+	var sign func(*draft) (who string, err error)
+	switch key := by.(type) {
+	case *keyfile.Device:
+		sign = func(d *draft) (string, error) { return d.signDevice(key) }
+	case *keyfile.Node:
+		sign = func(d *draft) (string, error) { return d.signNode(key) }
+	default:
+		return usagef("%s: the control plane's keys sign no charter", keyFile)
 	}
 	// Somebody else may have signed the file while this one was thinking.
 	again, err := openChecked(name)
@@ -75,7 +85,7 @@ func signCharter(cmd *cobra.Command, name, keyFile, passphraseFile string, yes b
 	if again.hash() != d.hash() {
 		return fmt.Errorf("%s is another charter now: nothing was signed", name)
 	}
-	who, err := again.sign(by)
+	who, err := sign(again)
 	if err != nil {
 		return usagef("%s: %s: %v", name, keyFile, err)
 	}
@@ -124,18 +134,15 @@ func (d *draft) missing() ([]string, error) {
 	return out, nil
 }
 
-// sign adds a signature and says whose.
-func (d *draft) sign(by *signer) (who string, err error) {
-	if by.node != nil {
-		return d.signNode(by)
-	}
-	at := slices.IndexFunc(d.charter.Credentials, func(c custody.Credential) bool { return c.ID == by.device.ID })
+// signDevice adds a signature and says whose.
+func (d *draft) signDevice(by *keyfile.Device) (who string, err error) {
+	at := slices.IndexFunc(d.charter.Credentials, func(c custody.Credential) bool { return c.ID == by.Public.ID })
 	if at < 0 {
 		return "", errors.New("this key is not in the charter")
 	}
 	c := &d.charter.Credentials[at]
 	switch {
-	case c.Kind != custody.Device || !bytes.Equal(c.PublicKey, by.device.PublicKey):
+	case c.Kind != custody.Device || !bytes.Equal(c.PublicKey, by.Public.PublicKey):
 		return "", errors.New("the charter has another key under this key's id")
 	case !slices.Contains(d.administrators(), c.Person):
 		return "", fmt.Errorf("person %s is no administrator", c.Person)
@@ -145,7 +152,7 @@ func (d *draft) sign(by *signer) (who string, err error) {
 			return "", fmt.Errorf("administrator %s has signed already", c.Person)
 		}
 	}
-	signature, err := by.sign(custody.CharterSignatureHash(d.hash()))
+	signature, err := by.Sign(custody.CharterSignatureHash(d.hash()))
 	if err != nil {
 		return "", err
 	}
@@ -155,19 +162,21 @@ func (d *draft) sign(by *signer) (who string, err error) {
 	return "administrator " + c.Person.String(), nil
 }
 
-func (d *draft) signNode(by *signer) (who string, err error) {
-	at := slices.IndexFunc(d.charter.Nodes, func(n custody.SignerNode) bool { return n.ID == by.node.ID })
+// signNode adds a signature and says whose.
+func (d *draft) signNode(by *keyfile.Node) (who string, err error) {
+	at := slices.IndexFunc(d.charter.Nodes, func(n custody.SignerNode) bool { return n.ID == by.Public.ID })
 	if at < 0 {
-		return "", fmt.Errorf("node %s is not in the charter", by.node.ID)
+		return "", fmt.Errorf("node %s is not in the charter", by.Public.ID)
 	}
 	n := &d.charter.Nodes[at]
 	switch {
-	case !bytes.Equal(n.IdentityKey, by.node.IdentityKey) || !bytes.Equal(n.WitnessKey, by.node.WitnessKey):
+	case !bytes.Equal(n.IdentityKey, by.Public.IdentityKey) || !bytes.Equal(n.WitnessKey, by.Public.WitnessKey):
 		return "", fmt.Errorf("the charter has another key for node %s", n.ID)
 	case slices.ContainsFunc(d.record.Nodes, func(s custody.NodeSignature) bool { return s.Node == n.ID }):
 		return "", fmt.Errorf("node %s has signed already", n.ID)
 	}
-	signature, err := by.sign(custody.CharterSignatureHash(d.hash()))
+	hash := custody.CharterSignatureHash(d.hash())
+	signature, err := by.Identity.Sign(hash[:])
 	if err != nil {
 		return "", err
 	}

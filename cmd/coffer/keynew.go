@@ -1,19 +1,16 @@
 package main
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cofferhq/coffer/internal/custody"
-	"github.com/cofferhq/coffer/internal/hybrid"
+	"github.com/cofferhq/coffer/internal/keyfile"
 )
+
+// workFactor is --work-factor where it isn't given. Tests lower it.
+var workFactor = keyfile.DefaultWorkFactor
 
 const keyFileLong = `FILE is sealed with age under a passphrase, readable by its owner alone, and never
 overwritten. FILE.pub is its public part, one line of JSON, for coffer charter new:
@@ -22,6 +19,10 @@ are printed tell: coffer charter show has the same beside the key.
 
 The passphrase has at least 12 characters. It is asked for on the terminal, or
 stands in the first line of --passphrase-file; no flag and no variable holds it.
+
+--work-factor is the binary logarithm of what scrypt costs whoever opens the file, and
+whoever guesses: at 18 each guess takes about a second and 256 MiB. Less than 18 is for
+passphrases of 128 random bits or more only.
 
 --json prints the public part instead of a text about it.`
 
@@ -36,11 +37,14 @@ Keys of the recovery group are device keys too, kept offline.`)
 // keyFlags are those of every command that makes a key file.
 type keyFlags struct {
 	passphrase string
+	workFactor int
 	json       bool
 }
 
 func (f *keyFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.passphrase, "passphrase-file", "", passphraseUsage)
+	cmd.Flags().IntVar(&f.workFactor, "work-factor", workFactor, fmt.Sprintf("binary logarithm of scrypt's cost, %d to %d; less than %d is\nfor passphrases of 128 random bits or more only",
+		keyfile.MinWorkFactor, keyfile.MaxWorkFactor, keyfile.DefaultWorkFactor))
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 }
 
@@ -56,10 +60,11 @@ func newDeviceNew() *cobra.Command {
 		Args:                  oneFile,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if algorithm != "ed25519" && algorithm != "p256" {
+			of, ok := map[string]custody.Algorithm{"ed25519": custody.EdDSA, "p256": custody.ES256}[algorithm]
+			if !ok {
 				return usagef("--algorithm must be ed25519 or p256, not %q", algorithm)
 			}
-			return f.make(cmd, args[0], func() (any, any, error) { return makeDevice(algorithm) })
+			return f.make(cmd, args[0], func() (*keyfile.Fresh, error) { return keyfile.NewDevice(of, custody.At(clock())) })
 		},
 	}
 	cmd.Flags().StringVar(&algorithm, "algorithm", "ed25519", "ed25519 or p256")
@@ -90,7 +95,7 @@ witness alone, as the charter has only its witness key then.`,
 		Args:                  oneFile,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n := NodePublic{Kind: nodeKind, SignerNode: custody.SignerNode{Sealing: custody.SealedByFile}}
+			n := custody.SignerNode{Sealing: custody.SealedByFile}
 			for _, v := range []struct {
 				flag, value string
 				to          interface{ UnmarshalText(text []byte) error }
@@ -104,7 +109,7 @@ witness alone, as the charter has only its witness key then.`,
 					return usagef("--%s: %v", v.flag, err)
 				}
 			}
-			return f.make(cmd, args[0], func() (any, any, error) { return makeNode(n) })
+			return f.make(cmd, args[0], func() (*keyfile.Fresh, error) { return keyfile.NewNode(n) })
 		},
 	}
 	cmd.Flags().SortFlags = false
@@ -127,7 +132,7 @@ signs checkpoints, the coordinator key sessions. Neither grants anything.`)
 		Example:               "  coffer control new control.key",
 		Args:                  oneFile,
 		DisableFlagsInUseLine: true,
-		RunE:                  func(cmd *cobra.Command, args []string) error { return f.make(cmd, args[0], makeControl) },
+		RunE:                  func(cmd *cobra.Command, args []string) error { return f.make(cmd, args[0], keyfile.NewControl) },
 	}
 	f.add(sub)
 	cmd.AddCommand(sub)
@@ -135,30 +140,34 @@ signs checkpoints, the coordinator key sessions. Neither grants anything.`)
 }
 
 // make makes a key, seals it and says what it is.
-func (f *keyFlags) make(cmd *cobra.Command, file string, key func() (public, sealed any, err error)) error {
-	if err := free(file); err != nil {
-		return err
+func (f *keyFlags) make(cmd *cobra.Command, file string, fresh func() (*keyfile.Fresh, error)) error {
+	if f.workFactor < keyfile.MinWorkFactor || f.workFactor > keyfile.MaxWorkFactor {
+		return usagef("--work-factor must be %d to %d, not %d", keyfile.MinWorkFactor, keyfile.MaxWorkFactor, f.workFactor)
+	}
+	// Before anybody is asked for a passphrase.
+	if err := keyfile.CheckFree(file); err != nil {
+		return asUsage(err)
 	}
 	passphrase, err := newPassphrase(cmd, f.passphrase)
 	if err != nil {
 		return err
 	}
-	public, sealed, err := key()
+	key, err := fresh()
 	if err != nil {
 		return err
 	}
-	if err := writeKeyFile(file, passphrase, public, sealed); err != nil {
-		return err
+	if err := keyfile.Write(file, passphrase, key, f.workFactor); err != nil {
+		return asUsage(err)
 	}
 	if f.json {
-		return printJSON(cmd.OutOrStdout(), public)
+		return printJSON(cmd.OutOrStdout(), key.Public)
 	}
-	check, err := fingerprint(public)
+	check, err := fingerprint(key.Public)
 	if err != nil {
 		return err
 	}
 	text := fmt.Sprintf("key     %s, sealed: keep it and its passphrase\npublic  %s.pub, for whoever makes the charter\nwords   %s\n", file, file, check)
-	if n, ok := public.(NodePublic); ok {
+	if n, ok := key.Public.(keyfile.NodePublic); ok {
 		if check, err = fingerprint(witnessOf(n)); err != nil {
 			return err
 		}
@@ -169,55 +178,6 @@ func (f *keyFlags) make(cmd *cobra.Command, file string, key func() (public, sea
 }
 
 // witnessOf is what the charter has of a node that is a witness alone.
-func witnessOf(n NodePublic) custody.Witness {
+func witnessOf(n keyfile.NodePublic) custody.Witness {
 	return custody.Witness{ID: n.ID, Institution: n.Institution, Key: n.WitnessKey}
-}
-
-func makeDevice(algorithm string) (public, sealed any, err error) {
-	var key crypto.Signer
-	p := DevicePublic{Kind: deviceKind}
-	if algorithm == "p256" {
-		p.Algorithm = custody.ES256
-		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	} else {
-		p.Algorithm = custody.EdDSA
-		_, key, err = ed25519.GenerateKey(rand.Reader)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	if p.ID, err = newID[custody.Credential](clock(), rand.Reader); err != nil {
-		return nil, nil, err
-	}
-	if p.PublicKey, err = x509.MarshalPKIXPublicKey(key.Public()); err != nil {
-		return nil, nil, err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	return p, sealedDevice{p, private}, err
-}
-
-func makeNode(n NodePublic) (public, sealed any, err error) {
-	identity, identitySeed, err := hybrid.Generate(rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	witness, witnessSeed, err := hybrid.Generate(rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	n.IdentityKey, n.WitnessKey = identity.Public().Bytes(), witness.Public().Bytes()
-	return n, sealedNode{n, identitySeed, witnessSeed}, nil
-}
-
-func makeControl() (public, sealed any, err error) {
-	log, logSeed, err := hybrid.Generate(rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	coordinator, coordinatorSeed, err := hybrid.Generate(rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	p := ControlPublic{controlKind, custody.Control{LogKey: log.Public().Bytes(), CoordinatorKey: coordinator.Public().Bytes()}}
-	return p, sealedControl{p, logSeed, coordinatorSeed}, nil
 }

@@ -6,14 +6,12 @@ import (
 	"io"
 	"os"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
-)
 
-// minPassphrase is the shortest passphrase of a new key file, in characters.
-const minPassphrase = 12
+	"github.com/cofferhq/coffer/internal/keyfile"
+)
 
 const passphraseUsage = "file whose first line is the passphrase; otherwise it is asked for"
 
@@ -24,8 +22,8 @@ func newPassphrase(cmd *cobra.Command, file string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if n := utf8.RuneCountInString(passphrase); n < minPassphrase {
-		return "", usagef("a passphrase has at least %d characters, this one has %d", minPassphrase, n)
+	if err := keyfile.CheckPassphrase(passphrase); err != nil {
+		return "", asUsage(err)
 	}
 	if file == "" {
 		again, err := passphraseFrom(cmd, "", "The same again: ")
@@ -46,9 +44,9 @@ func passphraseFrom(cmd *cobra.Command, file, prompt string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		line, _, _ := strings.Cut(string(raw), "\n")
-		if line = strings.TrimSuffix(line, "\r"); line == "" {
-			return "", usagef("%s: its first line is empty", file)
+		line, err := keyfile.FirstLine(raw)
+		if err != nil {
+			return "", usagef("%s: %v", file, err)
 		}
 		return line, nil
 	}

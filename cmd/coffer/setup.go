@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/cofferhq/coffer/internal/custody"
+	"github.com/cofferhq/coffer/internal/keyfile"
 )
 
 // setup is what people write to make a charter of. Labels name people in this file
@@ -72,8 +73,8 @@ type setupCredential struct {
 func (m *drafting) ed25519(here jsontext.Pointer, text string) (custody.Blob, error) {
 	var pkix custody.Blob
 	if strings.HasSuffix(text, ".pub") {
-		var device DevicePublic
-		if err := m.public(here, text, deviceKind, &device); err != nil {
+		var device keyfile.DevicePublic
+		if err := m.public(here, text, keyfile.DeviceKind, &device); err != nil {
 			return nil, err
 		}
 		pkix = device.PublicKey

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -21,6 +22,21 @@ import (
 // An ID is a UUIDv7 (RFC 9562) that names a T; in text the usual lower-case form.
 // Ids of different nouns are different types. The zero ID is none.
 type ID[T any] [16]byte
+
+// NewID makes an id of an instant and 74 random bits (RFC 9562 §5.7). The error is that
+// of reading.
+func NewID[T any](at Time, random io.Reader) (ID[T], error) {
+	var id ID[T]
+	if _, err := io.ReadFull(random, id[6:]); err != nil {
+		return ID[T]{}, fmt.Errorf("make an id: %w", err)
+	}
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(at))
+	copy(id[:6], ms[2:])
+	id[6] = 0x70 | id[6]&0x0f
+	id[8] = 0x80 | id[8]&0x3f
+	return id, nil
+}
 
 // ParseID reads the lower-case text form of a UUIDv7.
 func ParseID[T any](s string) (ID[T], error) {

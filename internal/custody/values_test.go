@@ -457,3 +457,18 @@ func TestNote(t *testing.T) {
 		}
 	}
 }
+
+func TestNewID(t *testing.T) {
+	t.Parallel()
+	const at = Time(0x0192_0304_0506)
+	id, err := NewID[Person](at, bytes.NewReader(bytes.Repeat([]byte{0xff}, 10)))
+	if err != nil || id.String() != "01920304-0506-7fff-bfff-ffffffffffff" || id.Time() != at {
+		t.Error(id, err)
+	}
+	if _, err := ParseID[Person](id.String()); err != nil {
+		t.Error(err)
+	}
+	if id, err := NewID[Person](at, bytes.NewReader(make([]byte, 9))); err == nil || id != (ID[Person]{}) {
+		t.Errorf("an id of too little randomness: %s, %v", id, err)
+	}
+}
