@@ -27,10 +27,8 @@ type Bundle struct {
 	Head        custody.Note                           `json:"head"`              // that all of it is under
 	Facts       map[custody.ID[custody.Intent]]rawJSON `json:"facts"`             // of the Decisions, as AUTHORIZED names them
 	Lists       []custody.Blob                         `json:"lists,omitzero"`    // that LIST_CHANGE pinned
-	Transaction custody.Blob                           `json:"transaction"`       // unsigned, as PREPARED names it
-	Messages    []custody.Blob                         `json:"messages"`          // what the signatures sign, in order
-	Paths       []string                               `json:"paths"`             // of the keys that they verify under, in order
-	ChainCode   custody.Hash                           `json:"chainCode"`
+	Transaction custody.Blob                           `json:"transaction"`       // unsigned, with what it spends; Bitcoin: a PSBT
+	ChainCode   custody.Hash                           `json:"chainCode"`         // of the wallet's key
 }
 
 // Inclusion proves that an entry stands at its index under the bundle's head.
@@ -94,8 +92,7 @@ type Journal interface {
 
 // Collect gathers the entries, proofs and facts of an intent under a cosigned
 // head; lists are the bytes of all lists that LIST_CHANGE pinned. What else lies
-// outside the journal (the transaction, its messages and paths, the chain code) the
-// caller adds.
+// outside the journal (the transaction, the chain code) the caller adds.
 func Collect(j Journal, head []byte, id custody.ID[custody.Intent], charter custody.Hash, lists ...[]byte) (*Bundle, error) {
 	checkpoint, err := headOf(custody.Note(head))
 	if err != nil {
@@ -103,7 +100,7 @@ func Collect(j Journal, head []byte, id custody.ID[custody.Intent], charter cust
 	}
 	b := &Bundle{
 		V: 1, Intent: id, Chain: []rawJSON{}, Entries: []rawJSON{}, Proofs: []Inclusion{}, Head: custody.Note(head),
-		Facts: make(map[custody.ID[custody.Intent]]rawJSON), Messages: []custody.Blob{}, Paths: []string{},
+		Facts: make(map[custody.ID[custody.Intent]]rawJSON),
 	}
 	own := map[custody.ID[custody.Intent]]bool{id: true}
 	var indexes []int64
@@ -188,7 +185,9 @@ func (b *Bundle) addHead(j Journal, c *custody.Cosigned, size int64) error {
 	return nil
 }
 
-// headOf reads the checkpoint of a note. Nothing of it is verified.
+// Claimed reads the checkpoint of a note. Nothing of it is verified.
+func Claimed(note []byte) (journal.Checkpoint, error) { return headOf(custody.Note(note)) }
+
 func headOf(note custody.Note) (journal.Checkpoint, error) {
 	text, _, _ := strings.Cut(string(note), "\n\n")
 	return journal.ParseCheckpoint(text + "\n")

@@ -2,7 +2,6 @@ package state_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"flag"
 	"iter"
@@ -16,7 +15,6 @@ import (
 	"github.com/cofferhq/coffer/internal/state"
 	"github.com/cofferhq/coffer/internal/state/statetest"
 	"github.com/cofferhq/coffer/tss"
-	"github.com/cofferhq/coffer/tss/derive"
 	"github.com/cofferhq/coffer/tss/frost"
 	"github.com/cofferhq/coffer/tss/tsstest"
 )
@@ -63,7 +61,7 @@ func signedTransfer(t *testing.T) (*bank, []byte, state.Trust) {
 
 	in := b.Intent("ida", custody.TransferIntent, &custody.Transfer{
 		Network: regtest, Wallet: b.hot, Asset: coin, Amount: custody.NewAmount(60_000_000), FeeLimit: custody.NewAmount(1000),
-		Destination: custody.Recipient{Kind: custody.OneTime, Address: stranger, Country: "SG"},
+		Destination: custody.Recipient{Kind: custody.OneTime, Address: statetest.Stranger, Country: "SG"},
 	})
 	b.Must(b.Submit("ida", in))
 	b.Must(b.Say("una", custody.Yes, in))
@@ -71,39 +69,20 @@ func signedTransfer(t *testing.T) (*bank, []byte, state.Trust) {
 	b.Must(b.Screen(in, custody.ScreeningPass))
 	b.Must(b.Witness(in))
 	b.Must(b.Authorize(in))
-	transaction := []byte("an unsigned transaction")
-	p := b.Must(b.Append(custody.PreparedEntry, &custody.Prepared{
-		Intent: in.ID, By: in.ID, Transaction: sha256.Sum256(transaction),
-		Claims: []custody.Claim{statetest.Outpoint(1), statetest.Outpoint(2)}, Fee: custody.NewAmount(800), Prev: b.State.ChainHead(),
-	}))
-	// Another intent comes between, and changes of people too: bundles leave out the
-	// one and carry the others.
-	b.Must(b.Submit("ida", b.pay("ida", 5)))
-	b.govern(custody.GroupChangeIntent, &custody.GroupChange{Group: custody.Group{ID: "auditors", Members: []custody.ID[custody.Person]{b.People["ida"].ID}}})
-
-	paths := []string{"m/0/0/3", "m/0/1/0"}
-	record := &custody.SignedRecord{Intent: in.ID, Prepared: p.Leaf}
-	var messages []custody.Blob
-	for i, path := range paths {
-		message := sha256.Sum256([]byte{byte(i)})
-		parsed, err := derive.ParsePath(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sig := cluster.Sign(shares, []uint16{1, 3}, frost.Request{Message: message[:], Path: parsed, Taproot: new(frost.Taproot)})
-		messages = append(messages, message[:])
-		record.Messages = append(record.Messages, sha256.Sum256(message[:]))
-		record.Signatures = append(record.Signatures, sig)
-	}
-	record.Receipts = b.Receipts(p.Leaf, record.Messages, "node-a", "node-c")
-	b.Must(b.Append(custody.SignedEntry, record))
-	b.Must(b.Observe(in, p.Leaf, custody.Broadcast))
+	sign := func(r frost.Request) []byte { return cluster.Sign(shares, []uint16{1, 3}, r) }
+	leaf, details := b.CarryOut(in, key, sign, func() {
+		// Another intent comes between, and changes of people too: bundles leave out the
+		// one and carry the others.
+		b.Must(b.Submit("ida", b.pay("ida", 5)))
+		b.govern(custody.GroupChangeIntent, &custody.GroupChange{Group: custody.Group{ID: "auditors", Members: []custody.ID[custody.Person]{b.People["ida"].ID}}})
+	}, "node-a", "node-c")
+	b.Must(b.Observe(in, leaf, custody.Broadcast))
 
 	bundle, err := state.Collect(recorded{b.World}, b.Head(), in.ID, b.State.CharterHash())
 	if err != nil {
 		t.Fatal(err)
 	}
-	bundle.Transaction, bundle.Messages, bundle.Paths, bundle.ChainCode = transaction, messages, paths, custody.Hash(key.ChainCode)
+	bundle.Transaction, bundle.ChainCode = details, custody.Hash(key.ChainCode)
 	return b, statetest.Encode(t, bundle), state.Trust{Charter: b.State.CharterHash()}
 }
 
@@ -118,7 +97,7 @@ func TestBundleVerifies(t *testing.T) {
 		text.WriteString(c.Check + " " + string(c.Standing) + " " + c.By + ": " + c.Detail + "\n")
 	}
 	t.Log(len(raw), "bytes\n"+text.String())
-	for _, want := range []string{"charter proved", "approval proved DEVICE", "attestation attested attestor screening", "allowed by rule large", "total attested", "receipt attested node node-c", "signature proved key"} {
+	for _, want := range []string{"charter proved", "approval proved DEVICE", "attestation attested attestor screening", "allowed by rule large", "total attested", "payment proved decoding: pays 0.6", "change proved", "receipt attested node node-c", "signature proved key"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the report doesn't say %q", want)
 		}

@@ -79,7 +79,7 @@ func (s *State) transferable(r *record) error {
 		return refuse(Impossible, "the vault belongs to %s", m.vault.Institution)
 	case m.vault.Domain != r.Intent.Domain:
 		return refuse(Impossible, "the vault belongs to domain %s", m.vault.Domain)
-	case nativeAsset(m.wallet.Network) == "":
+	case NativeAsset(m.wallet.Network) == "":
 		return refuse(Impossible, "networks such as %s are not known", m.wallet.Network)
 	case (m.call != nil || m.message != nil) && familyOf(m.wallet.Network) != evm:
 		return refuse(Impossible, "only networks of namespace eip155 have contracts here")
@@ -167,7 +167,7 @@ type value struct {
 // is unknown.
 func (s *State) worth(r *record, m *movement, now custody.Time) value {
 	var v value
-	native := nativeAsset(m.wallet.Network)
+	native := NativeAsset(m.wallet.Network)
 	type quote struct {
 		amount, fee       custody.Amount
 		hasAmount, hasFee bool

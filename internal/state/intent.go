@@ -78,49 +78,58 @@ type repair struct {
 
 // applyIntent puts an intent on record.
 func (s *State) applyIntent(body *custody.IntentRecord, at position) (bool, error) {
-	in := body.Intent
-	chained := in.Type.Governs()
-	if err := s.follows(body.Prev, chained); err != nil {
+	r, err := s.admitIntent(body, at)
+	if err != nil {
 		return false, err
 	}
+	s.settle(r, at)
+	s.Intents[r.Intent.ID] = r
+	return r.Intent.Type.Governs(), nil
+}
+
+// admitIntent makes the record of an intent that may be put there, and changes
+// nothing.
+func (s *State) admitIntent(body *custody.IntentRecord, at position) (*record, error) {
+	in := body.Intent
+	if err := s.follows(body.Prev, in.Type.Governs()); err != nil {
+		return nil, err
+	}
 	if _, ok := s.Intents[in.ID]; ok {
-		return false, refuse(KnownIntent, "intent %s is on record", in.ID)
+		return nil, refuse(KnownIntent, "intent %s is on record", in.ID)
 	}
 	switch {
 	case in.ID.Time() != in.Created:
 		// An id is taken until every intent that could bear it is over; see forget.
-		return false, refuse(IntentTime, "the id was not made at the time that the intent was created")
+		return nil, refuse(IntentTime, "the id was not made at the time that the intent was created")
 	case in.Created > at.time.Add(authz.MaxAhead):
-		return false, refuse(IntentTime, "created in the future")
+		return nil, refuse(IntentTime, "created in the future")
 	case in.Expires <= at.time:
-		return false, refuse(IntentTime, "expired")
+		return nil, refuse(IntentTime, "expired")
 	case in.Expires > in.Created.Add(s.charter.IntentLife):
-		return false, refuse(IntentTime, "may live %s longer than the charter allows", custody.Seconds((in.Expires-in.Created)/1000)-s.charter.IntentLife)
+		return nil, refuse(IntentTime, "may live %s longer than the charter allows", custody.Seconds((in.Expires-in.Created)/1000)-s.charter.IntentLife)
 	}
 	r := &record{
 		Intent: in, Bytes: body.Bytes, Digest: in.Digest(s.charterHash), Index: at.index,
 		State: custody.IntentLife.Start,
 	}
 	if err := s.initiates(in); err != nil {
-		return false, err
+		return nil, err
 	}
 	by, err := s.verify(r, &body.Evidence, custody.Submit, at)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	if by.Person != in.Initiator || by.Kind == custody.OIDC {
-		return false, refuse(Signature, "not signed by the initiator")
+		return nil, refuse(Signature, "not signed by the initiator")
 	}
 	r.Submitted = by
 	if err := s.possible(r); err != nil {
-		return false, err
+		return nil, err
 	}
 	if err := s.notFrozen(r); err != nil {
-		return false, err
+		return nil, err
 	}
-	s.settle(r, at)
-	s.Intents[in.ID] = r
-	return chained, nil
+	return r, nil
 }
 
 // initiates refuses an intent that its initiator can't submit at all, whatever
@@ -209,36 +218,57 @@ func (s *State) pending(id custody.ID[custody.Intent], at position) (*record, er
 
 // applyEvidence puts an approval, a rejection or an attestation on record.
 func (s *State) applyEvidence(body *custody.EvidenceRecord, at position) (bool, error) {
-	r, err := s.pending(body.Intent, at)
+	e, err := s.admitEvidence(body, at)
 	if err != nil {
 		return false, err
 	}
-	chained := r.Intent.Type.Governs()
-	if err := s.follows(body.Prev, chained); err != nil {
-		return false, err
+	r := e.of
+	switch {
+	case body.Attestation != nil:
+		// An attestor's newest statement on a subject stands for the earlier ones.
+		r.Statements = append(slices.DeleteFunc(r.Statements, e.statement.supersedes), e.statement)
+	default:
+		r.Approvals = append(r.Approvals, e.approval)
+		if e.approval.Verdict == custody.No {
+			s.settle(r, at)
+		}
 	}
-	if body.Attestation != nil {
-		return chained, s.attest(r, body.Attestation, at)
-	}
-	if err := s.approve(r, body.Approval, at); err != nil {
-		return false, err
-	}
-	if body.Approval.Verdict == custody.No {
-		s.settle(r, at)
-	}
-	return chained, nil
+	return r.Intent.Type.Governs(), nil
 }
 
-func (s *State) approve(r *record, a *custody.Approval, at position) error {
+// evidence is what an EVIDENCE entry adds to an intent.
+type evidence struct {
+	of        *record
+	approval  approval
+	statement statement // for an attestation
+}
+
+// admitEvidence verifies evidence that may be put on record, and changes nothing.
+func (s *State) admitEvidence(body *custody.EvidenceRecord, at position) (e evidence, err error) {
+	if e.of, err = s.pending(body.Intent, at); err != nil {
+		return e, err
+	}
+	if err := s.follows(body.Prev, e.of.Intent.Type.Governs()); err != nil {
+		return e, err
+	}
+	if body.Attestation != nil {
+		e.statement, err = s.attest(e.of, body.Attestation, at)
+		return e, err
+	}
+	e.approval, err = s.approve(e.of, body.Approval, at)
+	return e, err
+}
+
+func (s *State) approve(r *record, a *custody.Approval, at position) (approval, error) {
 	if len(r.Approvals) == maxApprovals {
-		return refuse(OverLimit, "more than %d approvals", maxApprovals)
+		return approval{}, refuse(OverLimit, "more than %d approvals", maxApprovals)
 	}
 	by, err := s.verify(r, &a.Evidence, a.Verdict, at)
 	if err != nil {
-		return err
+		return approval{}, err
 	}
 	if by.Kind == custody.OIDC && by.Verdict == custody.No {
-		return refuse(Signature, "an identity provider alone rejects nothing")
+		return approval{}, refuse(Signature, "an identity provider alone rejects nothing")
 	}
 	same := func(old approval) bool {
 		return old.Person == by.Person && old.Node == by.Node && old.Verdict == by.Verdict &&
@@ -246,10 +276,9 @@ func (s *State) approve(r *record, a *custody.Approval, at position) error {
 			s.counts(old)
 	}
 	if slices.ContainsFunc(r.Approvals, same) {
-		return refuse(Duplicate, "the same person said the same before")
+		return approval{}, refuse(Duplicate, "the same person said the same before")
 	}
-	r.Approvals = append(r.Approvals, by)
-	return nil
+	return by, nil
 }
 
 // counts reports whether evidence still counts: its credential is on record.
@@ -265,39 +294,34 @@ func (s *State) counts(a approval) bool {
 	}
 }
 
-func (s *State) attest(r *record, proof *custody.AttestationProof, at position) error {
+func (s *State) attest(r *record, proof *custody.AttestationProof, at position) (statement, error) {
 	st := proof.Attestation
 	if len(r.Statements) == maxStatements {
-		return refuse(OverLimit, "more than %d attestations", maxStatements)
+		return statement{}, refuse(OverLimit, "more than %d attestations", maxStatements)
 	}
 	attestor := s.Attestors[st.Attestor]
 	if attestor == nil {
-		return refuse(Signature, "attestor %s is not on record", st.Attestor)
+		return statement{}, refuse(Signature, "attestor %s is not on record", st.Attestor)
 	}
 	switch {
 	case st.Screening != nil && st.Screening.Digest != r.Digest, st.TravelRule != nil && st.TravelRule.Digest != r.Digest:
-		return refuse(Signature, "the attestation is for another intent")
+		return statement{}, refuse(Signature, "the attestation is for another intent")
 	case st.Price != nil && st.Price.Currency != s.policy.Currency:
-		return refuse(Impossible, "the policy's currency is %s", s.policy.Currency)
+		return statement{}, refuse(Impossible, "the policy's currency is %s", s.policy.Currency)
 	case r.Intent.Type.Governs():
-		return refuse(Impossible, "nothing to attest: the intent moves no value")
+		return statement{}, refuse(Impossible, "nothing to attest: the intent moves no value")
 	}
 	if !s.trusting {
 		if err := authz.VerifyAttestation(attestor, proof, s.charterHash, at.time); err != nil {
-			return because(Signature, err)
+			return statement{}, because(Signature, err)
 		}
 	}
 	next := statement{st.Attestor, st.Time, st.Until, st.Price, st.Screening, st.TravelRule}
-	// An attestor's newest statement on a subject stands for the earlier ones.
 	old := slices.IndexFunc(r.Statements, next.supersedes)
 	if old >= 0 && r.Statements[old].Time >= next.Time {
-		return refuse(Duplicate, "the attestor's statement on record is as new")
+		return statement{}, refuse(Duplicate, "the attestor's statement on record is as new")
 	}
-	if old >= 0 {
-		r.Statements = slices.Delete(r.Statements, old, old+1)
-	}
-	r.Statements = append(r.Statements, next)
-	return nil
+	return next, nil
 }
 
 // supersedes reports whether s says the newer of what old says.

@@ -25,9 +25,9 @@ func familyOf(n custody.Network) family {
 // of namespace bip122).
 const bitcoinMainnet custody.Network = "bip122:000000000019d6689c085ae165831e93"
 
-// nativeAsset is what a network takes fees in: SLIP-44 coin types. It is empty for
+// NativeAsset is what a network takes fees in: SLIP-44 coin types. It is empty for
 // a network of an unknown family.
-func nativeAsset(n custody.Network) custody.Asset {
+func NativeAsset(n custody.Network) custody.Asset {
 	switch familyOf(n) {
 	case evm:
 		return custody.Asset(n) + "/slip44:60"

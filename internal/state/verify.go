@@ -7,9 +7,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cofferhq/coffer/internal/chain"
+	"github.com/cofferhq/coffer/internal/chain/chains"
 	"github.com/cofferhq/coffer/internal/custody"
 	"github.com/cofferhq/coffer/internal/journal"
 	"github.com/cofferhq/coffer/internal/policy"
+	"github.com/cofferhq/coffer/tss/hash"
 )
 
 // Trust is what a reader of bundles starts from: the hash of the charter, or of a
@@ -90,24 +93,32 @@ func verify(raw []byte, trust Trust) (*verification, error) {
 	if err := custody.Decode(raw, &v.bundle, MaxBundle); err != nil {
 		return nil, &CheckError{"form", err}
 	}
-	for _, step := range []struct {
-		name string
-		do   func() error
-	}{
-		{"start", v.start},
-		{"heads", v.heads},
-		{"inclusion", v.inclusion},
-		{"replay", v.replay},
-		{"head", v.head},
-		{"decision", v.decision},
-		{"transaction", v.transaction},
-		{"signatures", v.signatures},
-	} {
-		if err := step.do(); err != nil {
-			return nil, &CheckError{step.name, err}
-		}
+	if err := v.chain(); err != nil {
+		return nil, err
+	}
+	if err := run(step{"decision", v.decision}, step{"transaction", v.transaction}, step{"signatures", v.signatures}); err != nil {
+		return nil, err
 	}
 	return v, nil
+}
+
+// chain checks all that a bundle shows but the transaction.
+func (v *verification) chain() error {
+	return run(step{"start", v.start}, step{"heads", v.heads}, step{"inclusion", v.inclusion}, step{"replay", v.replay}, step{"head", v.head})
+}
+
+type step struct {
+	name string
+	do   func() error
+}
+
+func run(steps ...step) error {
+	for _, s := range steps {
+		if err := s.do(); err != nil {
+			return &CheckError{s.name, err}
+		}
+	}
+	return nil
 }
 
 // verification is a bundle on its way through the checks.
@@ -118,6 +129,7 @@ type verification struct {
 	checkpoint journal.Checkpoint // of the bundle's head; proved last
 	record     *record
 	signed     *custody.SignedRecord
+	effects    *chain.Effects // of the transaction, decoded
 	report     *Report
 }
 
@@ -374,27 +386,100 @@ func (s statement) String() string {
 	}
 }
 
-// transaction checks the transaction's bytes and the signers' receipts for it.
+// transaction decodes the transaction and checks that it is the one prepared, does
+// exactly what the intent says, and that its messages are those signed.
 func (v *verification) transaction() error {
 	i := slices.IndexFunc(v.record.Prepared, func(p prepared) bool { return p.Leaf == v.signed.Prepared })
 	if i < 0 {
 		return errors.New("signed, but not prepared")
 	}
 	p := &v.record.Prepared[i]
-	if sha256.Sum256(v.bundle.Transaction) != p.Transaction {
-		return errors.New("transaction: its bytes are not those that were prepared")
+	m, err := v.state.movement(v.record)
+	if err != nil {
+		return err
 	}
-	if len(v.bundle.Messages) != len(v.signed.Messages) {
-		return errors.New("messages: not one for each signature")
+	key := v.state.Keys[m.wallet.Key]
+	if key == nil {
+		return errors.New("the wallet's key is not on record")
 	}
-	for i, m := range v.bundle.Messages {
-		if sha256.Sum256(m) != v.signed.Messages[i] {
-			return fmt.Errorf("messages.%d: not the message that was signed", i)
+	if custody.Hash(hash.Sum("cc", v.bundle.ChainCode[:])) != key.ChainCode {
+		return errors.New("chainCode: not the one that the key's attestation commits to")
+	}
+	family, err := chains.For(m.wallet.Network)
+	if err != nil {
+		return err
+	}
+	account := chain.Account{Network: m.wallet.Network, Scheme: key.Scheme, PublicKey: key.PublicKey, ChainCode: v.bundle.ChainCode, Path: m.wallet.Path}
+	if v.effects, err = family.Decode(account, v.bundle.Transaction); err != nil {
+		return fmt.Errorf("transaction: %w", err)
+	}
+	if err := v.effects.CheckPrepared(&custody.Prepared{Transaction: p.Transaction, Claims: p.Claims, Fee: p.Fee}); err != nil {
+		return err
+	}
+	if err := v.record.carriedOut(p, v.effects); err != nil {
+		return err
+	}
+	if len(v.effects.Messages) != len(v.signed.Messages) {
+		return errors.New("the transaction needs another number of signatures")
+	}
+	for i, message := range v.effects.Messages {
+		if sha256.Sum256(message.Bytes) != v.signed.Messages[i] {
+			return fmt.Errorf("message %d is not the one that was signed", i)
 		}
 	}
 	v.report.add("transaction", Proved, fmt.Sprintf("entry %d", p.Index), "SHA-256 %s", short(p.Transaction))
-	for _, r := range v.signed.Receipts {
-		v.report.add("receipt", Attested, "node "+string(r.Node), "signed this transaction and its %d messages, having found that it does what the intent says for a fee of at most %s", len(v.signed.Messages), p.Fee)
+	for _, paid := range v.effects.Payments {
+		v.report.add("payment", Proved, "decoding", "pays %s to %s", v.effects.Unit.Format(paid.Amount), paid.Address)
 	}
+	for _, c := range v.effects.Change {
+		v.report.add("change", Proved, "decoding", "returns %s to the wallet's own address at %s", v.effects.Unit.Format(c.Amount), c.Path)
+	}
+	v.report.add("fee", Proved, "decoding", "%s, within the signed limit", v.effects.Unit.Format(v.effects.Fee))
+	if m.recipient != nil && m.recipient.Kind == custody.OwnWallet {
+		return v.ownAddress(m, family)
+	}
+	return nil
+}
+
+// carriedOut refuses a transaction that does anything but what the intent in whose
+// name it was prepared says.
+func (r *record) carriedOut(p *prepared, effects *chain.Effects) error {
+	transfer, ok := r.Intent.Body.(*custody.Transfer)
+	if !ok {
+		return fmt.Errorf("no decoder for an intent of type %s here", r.Intent.Type)
+	}
+	for _, x := range r.Repairs {
+		if x.Intent != p.By {
+			continue
+		}
+		if x.Cancel {
+			return effects.CheckCancel(x.FeeLimit)
+		}
+		limited := *transfer
+		limited.FeeLimit = x.FeeLimit
+		return effects.Check(&limited)
+	}
+	return effects.Check(transfer)
+}
+
+// ownAddress reports whether the address paid is shown to be the wallet's that the
+// intent names. A wallet of another key has another chain code, which is not the
+// reader's business; the signers compared it.
+func (v *verification) ownAddress(m *movement, family chain.Family) error {
+	w := v.state.Wallets[m.recipient.Wallet]
+	if w == nil || w.Key != m.wallet.Key {
+		v.report.add("recipient", Attested, "the signers' receipts", "%s is an address of wallet %s", m.recipient.Address, m.recipient.Wallet)
+		return nil
+	}
+	key := v.state.Keys[w.Key]
+	own := chain.Account{Network: w.Network, Scheme: key.Scheme, PublicKey: key.PublicKey, ChainCode: v.bundle.ChainCode, Path: w.Path}
+	address, err := family.Address(own, 0, m.recipient.Index)
+	if err != nil {
+		return err
+	}
+	if address != m.recipient.Address {
+		return fmt.Errorf("recipient: wallet %s has address %s at m/%d/0/%d, the intent says %s", w.ID, address, w.Path, m.recipient.Index, m.recipient.Address)
+	}
+	v.report.add("recipient", Proved, "derivation", "%s is an address of wallet %s", address, w.ID)
 	return nil
 }

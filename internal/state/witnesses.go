@@ -76,17 +76,23 @@ func (s *State) quorumFor(size int64) *quorum {
 	return &s.Quorums[0]
 }
 
+// Quorum reads the notes of heads of the given size, by the witnesses in force for
+// it.
+func (s *State) Quorum(size int64) (*journal.Quorum, error) {
+	if s.charter == nil {
+		return nil, ErrCharter
+	}
+	return s.quorumFor(size).compile(s.charterHash)
+}
+
 // CheckHead verifies that a quorum cosigned a head of this journal, by the
 // witnesses in force for its size. It doesn't compare the head with the entries.
 func (s *State) CheckHead(note []byte) (journal.Head, error) {
-	if s.charter == nil {
-		return journal.Head{}, ErrCharter
-	}
 	claimed, err := headOf(custody.Note(note))
 	if err != nil {
 		return journal.Head{}, err
 	}
-	q, err := s.quorumFor(claimed.Size).compile(s.charterHash)
+	q, err := s.Quorum(claimed.Size)
 	if err != nil {
 		return journal.Head{}, err
 	}

@@ -1,0 +1,221 @@
+package lifecycle
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/cofferhq/coffer/internal/custody"
+	"github.com/cofferhq/coffer/internal/network"
+	"github.com/cofferhq/coffer/internal/state"
+	"github.com/cofferhq/coffer/internal/store"
+)
+
+// watch reads a network's blocks in order, for deposits and for what became of our
+// own transactions, until ctx ends.
+func (l *Lifecycle) watch(ctx context.Context, id custody.Network, n *Network) {
+	checked := false
+	for ctx.Err() == nil {
+		err := error(nil)
+		if !checked {
+			err = n.Node.Check(ctx)
+			checked = err == nil
+		}
+		if checked {
+			err = l.read(ctx, id, n)
+		}
+		wait := n.Poll
+		if err != nil && ctx.Err() == nil {
+			l.cfg.Log.Warn("network", "network", id, "reason", err.Error())
+			wait = max(wait, backOff)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// read takes in blocks until it has the node's newest one. One that doesn't name
+// the newest on record as its parent shows a reorganisation: that one is taken back,
+// and so on down to where the chains part.
+func (l *Lifecycle) read(ctx context.Context, id custody.Network, n *Network) error {
+	for ctx.Err() == nil {
+		height, hash, err := n.Node.Tip(ctx)
+		if err != nil {
+			return err
+		}
+		own, any, err := l.cfg.Store.Tip(ctx, id)
+		if err != nil {
+			return err
+		}
+		next := n.Start
+		if any {
+			next = int64(own.Height) + 1
+		}
+		switch {
+		case any && own.Hash == hash, !any && next > height:
+			return nil
+		case any && int64(own.Height) >= height: // the node's chain parts below
+			if err := l.takeBack(ctx, own); err != nil {
+				return err
+			}
+			continue
+		}
+		block, err := n.Node.Block(ctx, next)
+		if custody.CodeOf(err) == custody.NotFound {
+			continue // it went away since
+		} else if err != nil {
+			return err
+		}
+		if any && block.Previous != own.Hash {
+			err = l.takeBack(ctx, own)
+		} else {
+			err = l.takeIn(ctx, id, n, block)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// takeIn puts a block on record with all that concerns us: coins that it brings and
+// spends, our transactions in it, and those below that are deep enough now.
+func (l *Lifecycle) takeIn(ctx context.Context, id custody.Network, n *Network, block *network.Block) error {
+	return l.cfg.Store.Advance(ctx, func(t *store.Tx) error {
+		height := uint64(block.Height) //nolint:gosec // a height
+		if err := t.AddBlock(store.Block{Network: id, Height: height, Hash: block.Hash}); err != nil {
+			return err
+		}
+		unfinished, err := t.Unfinished(ctx, id)
+		if err != nil {
+			return err
+		}
+		ours := make(map[custody.Hash]*store.Transaction)
+		for i := range unfinished {
+			ours[unfinished[i].ID] = &unfinished[i]
+		}
+		for _, tx := range block.Transactions {
+			if err := l.coins(ctx, t, id, block, &tx); err != nil {
+				return err
+			}
+			own := ours[tx.ID]
+			if own == nil || own.Signed == nil {
+				continue
+			}
+			own.Height, own.Block = height, block.Hash
+			if err := t.SetMined(own.Prepared, height); err != nil {
+				return err
+			}
+			if err := observe(t, own, custody.Confirming); err != nil {
+				return err
+			}
+			own.State = custody.TxConfirming
+		}
+		for _, own := range ours {
+			if err := l.deepen(t, n, own, height); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// deepen says of a transaction in a block that it is as deep as the network's rules
+// ask for.
+func (l *Lifecycle) deepen(t *store.Tx, n *Network, own *store.Transaction, tip uint64) error {
+	if own.Height == 0 {
+		return nil
+	}
+	depth := int64(tip-own.Height) + 1 //nolint:gosec // heights
+	if own.State == custody.TxConfirming && depth >= n.Confirmations {
+		if err := observe(t, own, custody.Confirmed); err != nil {
+			return err
+		}
+		own.State = custody.TxConfirmed
+	}
+	if own.State == custody.TxConfirmed && depth >= n.Final {
+		return observe(t, own, custody.Finalized)
+	}
+	return nil
+}
+
+func observe(t *store.Tx, own *store.Transaction, kind custody.ObservedKind) error {
+	_, _, err := t.Append(custody.ObservedEntry, &custody.Observed{
+		Kind: kind, Intent: own.Intent, Prepared: own.Prepared, Transaction: own.ID, Block: own.Block, Height: own.Height,
+	})
+	if err != nil {
+		return err
+	}
+	return t.Wake(own.Intent)
+}
+
+// coins puts on record what a transaction pays to our addresses and spends of our
+// coins.
+func (l *Lifecycle) coins(ctx context.Context, t *store.Tx, id custody.Network, block *network.Block, tx *network.Transaction) error {
+	height := uint64(block.Height) //nolint:gosec // a height
+	for _, o := range tx.Inputs {
+		if err := t.SpendCoin(id, o, tx.ID, height); err != nil && custody.CodeOf(err) != custody.NotFound {
+			return err
+		}
+	}
+	scripts := make([][]byte, len(tx.Outputs))
+	for i, out := range tx.Outputs {
+		scripts[i] = out.Script
+	}
+	addresses, err := t.AddressesByScript(ctx, id, scripts)
+	if err != nil {
+		return err
+	}
+	for _, a := range addresses {
+		for i, out := range tx.Outputs {
+			if string(out.Script) != string(a.Script) {
+				continue
+			}
+			coin := store.Coin{
+				Network: id, Outpoint: outpoint(tx.ID, i), Wallet: a.Wallet, Branch: a.Branch, Index: a.Index,
+				Amount: out.Amount, Coinbase: tx.Coinbase, Height: height,
+			}
+			if err := t.AddCoin(coin); err != nil {
+				return err
+			}
+			if a.Branch != receiving {
+				continue
+			}
+			_, _, err := t.Append(custody.ObservedEntry, &custody.Observed{
+				Kind: custody.DepositSeen, Wallet: a.Wallet, Transaction: tx.ID, Output: uint32(i), //nolint:gosec // an output's index
+				Block: block.Hash, Height: height, Asset: state.NativeAsset(id), Amount: out.Amount,
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// takeBack takes the newest block on record back, with what it did. Our transactions
+// in it are sent again.
+func (l *Lifecycle) takeBack(ctx context.Context, b store.Block) error {
+	l.cfg.Log.Warn("reorganisation", "network", b.Network, "height", b.Height, "block", b.Hash)
+	return l.cfg.Store.Advance(ctx, func(t *store.Tx) error {
+		mined, err := t.MinedAt(ctx, b.Network, b.Height)
+		if err != nil {
+			return err
+		}
+		if err := t.RemoveBlock(b); err != nil {
+			return err
+		}
+		for i := range mined {
+			if err := observe(t, &mined[i], custody.Reorged); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func outpoint(id custody.Hash, i int) custody.Outpoint {
+	return custody.Outpoint(id.String() + ":" + strconv.Itoa(i))
+}
