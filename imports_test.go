@@ -43,11 +43,35 @@ var rows = []row{
 	{"internal/policy/compile", []string{"internal/policy", "internal/custody"}, "what people write is made into what nodes parse, outside the nodes"},
 	{"internal/authz", []string{"internal/custody", "internal/hybrid"}, "who signed is checked without knowing what it counts for"},
 	{"internal/journal", []string{"internal/hybrid"}, "the log holds bytes; what they mean is decided above it"},
-	{"internal/state", []string{"internal/custody", "internal/hybrid", "internal/policy", "internal/authz", "internal/journal", "tss/..."}, "Apply joins the pure parts, and nothing that does I/O"},
+	{"internal/chain", []string{"internal/custody", "tss/derive"}, "what all networks share: how a transaction is read and checked"},
+	{"internal/chain/bitcoin", []string{"internal/chain", "internal/custody", "tss", "tss/derive", "tss/frost", "tss/group", "tss/hash"}, "one family of networks: addresses by derivation, transactions by bytes"},
+	{"internal/chain/chains", []string{"internal/chain", "internal/chain/...", "internal/custody"}, "the one place that knows all families"},
+	{"internal/state", []string{"internal/custody", "internal/hybrid", "internal/policy", "internal/authz", "internal/journal", "internal/chain", "internal/chain/chains", "tss/..."}, "Apply joins the pure parts, and nothing that does I/O"},
 
-	{"internal/state/statetest", []string{"internal/..."}, "tests make journals of everything"},
+	{"internal/state/statetest", []string{"internal/...", "tss", "tss/frost"}, "tests make journals of everything"},
 
-	{"cmd/...", []string{"tss/...", "internal/..."}, "programs are thin and at the top"},
+	{"internal/wire", []string{"internal/custody"}, "what control plane and nodes say to each other is a form, no decision"},
+	{"internal/bus", []string{"internal/custody", "internal/hybrid", "tss"}, "envelopes know who speaks, not of what"},
+	{"internal/bus/broker", []string{"internal/bus"}, "the embedded broker; nodes don't link it"},
+	{"internal/keyfile", []string{"internal/custody", "internal/hybrid", "tss"}, "keys at rest, for every program"},
+	{"internal/keystore", []string{"internal/custody", "internal/journal", "internal/keyfile", "tss/..."}, "what a node alone remembers"},
+	{"internal/config", []string{"internal/custody", "internal/state"}, "configuration files, and the pinned charter that they name"},
+	{"internal/store", []string{"internal/custody", "internal/journal", "internal/state"}, "all SQL; the journal with what is projected from it"},
+	{"internal/network", []string{"internal/chain/bitcoin", "internal/custody"}, "the I/O half of a chain; nodes don't link it"},
+	{"internal/network/regtest", []string{"internal/chain/bitcoin", "internal/custody", "internal/network"}, "a network of one's own, for demonstrations and tests"},
+	{"internal/network/btcdtest", []string{"internal/custody", "internal/network", "internal/network/regtest"}, "the same for tests"},
+
+	{"internal/signer", []string{"internal/wire", "internal/bus", "internal/keyfile", "internal/keystore", "internal/config", "internal/chain", "internal/chain/chains", "internal/custody", "internal/hybrid", "internal/journal", "internal/state", "tss/..."}, "the node decides by pure code and its own disk; of the control plane it knows messages alone"},
+	{"internal/ceremony", []string{"internal/wire", "internal/bus", "internal/store", "internal/custody", "internal/hybrid", "internal/journal", "internal/state", "tss/hash"}, "the control plane's side of what it does with nodes"},
+	{"internal/lifecycle", []string{"internal/ceremony", "internal/store", "internal/network", "internal/chain", "internal/chain/...", "internal/custody", "internal/journal", "internal/policy", "internal/state"}, "moves intents on, and asks others to act"},
+	{"internal/server", []string{"api", "internal/store", "internal/custody", "internal/journal", "internal/policy", "internal/state", "tss/derive"}, "shows what is on record and takes what people send"},
+	{"internal/app", []string{"internal/..."}, "the one page that joins everything"},
+
+	{"api", nil, "the API's types, for any client"},
+	{"api/client", []string{"api", "internal/custody", "internal/state", "internal/chain", "internal/chain/chains", "tss/derive", "tss/hash"}, "a client that verifies runs the nodes' own code"},
+
+	{"cmd/...", []string{"tss/...", "internal/...", "api/..."}, "programs are thin and at the top"},
+	{"demo", []string{"internal/..."}, "the demonstration plays operators, customers and an intruder"},
 	{"examples/...", []string{"tss/...", "examples/tlschannel"}, "examples show what a user of the library can do, no more"},
 }
 
@@ -70,7 +94,8 @@ var bans = []ban{
 	{"tss/...", tsstest, []string{"math/rand"}, "randomness comes from the caller's io.Reader"},
 	{"tss/...", nil, []string{"math/big"}, "math/big is not constant-time"},
 	{"tss/...", nil, []string{module + "/internal"}, "the library is importable alone"},
-	{"api/...", nil, []string{module + "/internal"}, "clients import api"},
+	{"api", nil, []string{module + "/internal"}, "clients import api"},
+	{"internal/chain/...", nil, pure, "every node runs it again on the exact bytes"},
 	{"internal/custody", nil, pure, "formats are pure: time and bytes come in"},
 	{"internal/policy", nil, append(pure, "cel.dev/cel-go", "github.com/goccy/go-yaml"), "nodes evaluate the compiled tree; they link neither the parser of conditions nor YAML"},
 	{"internal/authz", nil, pure, "verification is pure"},
@@ -78,7 +103,7 @@ var bans = []ban{
 	{"internal/state", nil, append(pure, module+"/internal/policy/compile"), "Apply is a pure function of the journal"},
 	{"...", nil, []string{module + "/tss/tsstest"}, "adversaries and fixed randomness stay in tests"},
 	{"...", nil, []string{module + "/internal/state/statetest"}, "journals with known keys stay in tests"},
-	{"...", append(tsstest, "internal/state/statetest"), []string{"testing"}, "package testing changes the flags and the speed of a program"},
+	{"...", append(tsstest, "internal/state/statetest", "internal/network/btcdtest"), []string{"testing"}, "package testing changes the flags and the speed of a program"},
 }
 
 var tsstest = []string{"tss/tsstest"}
@@ -135,6 +160,37 @@ func TestNoPaillier(t *testing.T) {
 		}
 		if strings.HasPrefix(p.ImportPath, module+"/") && slices.Contains(p.Imports, "math/big") {
 			t.Errorf("%s imports math/big", p.ImportPath)
+		}
+	}
+}
+
+// TestSignerLinks holds what the programs of a signer node are made of against what
+// they can do without: whatever is in there an auditor reads, and an attacker uses.
+func TestSignerLinks(t *testing.T) {
+	deny := []struct{ path, why string }{
+		{module + "/internal/store", "a node keeps files, no database"},
+		{module + "/internal/server", "a node serves nobody"},
+		{module + "/internal/ceremony", "a node doesn't coordinate"},
+		{module + "/internal/lifecycle", "a node moves no intent on"},
+		{module + "/internal/network", "a node reaches no chain"},
+		{module + "/internal/policy/compile", "a node evaluates the compiled tree"},
+		{module + "/internal/bus/broker", "a node is the broker's client"},
+		{"modernc.org", "no SQL"},
+		{"github.com/nats-io/nats-server", "no broker"},
+		{"github.com/danielgtaylor/huma", "no HTTP server"},
+		{"github.com/btcsuite/btcd/rpcclient", "no chain RPC"},
+		{"cel.dev", "no parser of conditions"},
+		{"github.com/goccy/go-yaml", "no YAML"},
+	}
+	pkgs := list(t, "-deps", "./cmd/signerd")
+	if len(pkgs) < 50 {
+		t.Fatalf("go list found %d packages", len(pkgs))
+	}
+	for _, p := range pkgs {
+		for _, d := range deny {
+			if matches(d.path+"/...", p.ImportPath) {
+				t.Errorf("signerd links %s: %s", p.ImportPath, d.why)
+			}
 		}
 	}
 }

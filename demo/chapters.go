@@ -127,7 +127,7 @@ func (s *story) deposit(ctx context.Context) error {
 
 // firstAddress finds the address in what a command printed.
 func firstAddress(out string) custody.Address {
-	for _, word := range strings.Fields(out) {
+	for word := range strings.FieldsSeq(out) {
 		if strings.HasPrefix(word, "bcrt1") {
 			return custody.Address(word)
 		}
@@ -170,7 +170,7 @@ func (s *story) confirm(ctx context.Context, intent string) error {
 		pool, err := s.bitcoin.Mempool(ctx)
 		return len(pool) > 0, err
 	}); err != nil {
-		out, _, _ := s.quiet(ctx, "otto", "transfers", "show", intent) //nolint:errcheck // it explains the other error
+		out, _, _ := s.quiet(ctx, "otto", "transfers", "show", intent)
 		return fmt.Errorf("%w\n%s", err, out)
 	}
 	if _, err := s.bitcoin.Mine(ctx, 6); err != nil {
@@ -232,7 +232,7 @@ func (s *story) restricted(ctx context.Context) error {
 	out, said, err := s.quiet(ctx, "otto", args...)
 	s.print([]byte(strings.TrimSpace(string(out) + "\n" + said)))
 	if err == nil && !strings.Contains(string(out)+said, "restricted") {
-		return fmt.Errorf("the transfer wasn't blocked")
+		return errors.New("the transfer wasn't blocked")
 	}
 	return nil
 }
@@ -272,7 +272,7 @@ func (s *story) proof(ctx context.Context) error {
 
 // logged returns what a node logged of signing a transfer, in words.
 func (s *story) logged(node, intent string) ([]string, error) {
-	raw, err := os.ReadFile(filepath.Join(s.deployment(), "nodes", node, "log"))
+	raw, err := os.ReadFile(filepath.Join(s.deployment(), "nodes", node, "log")) //nolint:gosec // in our own directory
 	if err != nil {
 		return nil, err
 	}

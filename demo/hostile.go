@@ -56,22 +56,23 @@ func (s *story) hostile(ctx context.Context) (err error) {
 		alter func(*bitcoin.Order)
 		after func([]byte) []byte
 	}{
-		{"pays the thief instead of the supplier", func(o *bitcoin.Order) { o.To = thief }, nil},
-		{"pays the supplier too much", func(o *bitcoin.Order) { o.Amount = custody.NewAmount(40_000_000) }, nil},
-		{"burns half of it as a fee", func(o *bitcoin.Order) { o.FeeRate, o.FeeLimit = 200_000_000, custody.NewAmount(1_000_000_000) }, nil},
+		{"The transaction pays the thief instead of the supplier", func(o *bitcoin.Order) { o.To = thief }, nil},
+		{"It pays the supplier too much", func(o *bitcoin.Order) { o.Amount = custody.NewAmount(40_000_000) }, nil},
+		{"It burns a fortune as a fee, and the journal says otherwise", func(o *bitcoin.Order) { o.FeeRate, o.FeeLimit = 200_000_000, custody.NewAmount(1_000_000_000) }, nil},
 		{
-			"shows the right transaction in the journal and sends another to the nodes", nil,
+			"The journal has the right transaction, and the nodes are sent another", nil,
 			func(honest []byte) []byte { return i.altered },
 		},
 	} {
-		if err := i.attack(ctx, s, attack.alter, attack.after); err == nil {
+		err := i.attack(ctx, s, attack.alter, attack.after)
+		switch {
+		case err == nil:
 			return fmt.Errorf("the nodes signed: %s", attack.title)
-		} else if !strings.Contains(err.Error(), "node-") {
+		case !strings.Contains(err.Error(), "node-"):
 			return err
-		} else {
-			s.say("\nThe transaction %s:", attack.title)
-			s.refusals(err)
 		}
+		s.say("\n%s:", attack.title)
+		s.refusals(err)
 	}
 	s.say("\nNothing left a node. The intruder can stop the service, and move nothing.")
 	cancel()
@@ -157,7 +158,7 @@ func intrude(ctx context.Context, d *app.Deployment) (i *intruder, err error) {
 		return nil, err
 	}
 	i.life = lifecycle.New(lifecycle.Config{Store: i.store, Nodes: i.nodes, Now: clock, Log: log})
-	go func() { _ = i.nodes.Run(ctx) }() //nolint:errcheck // it ends with ctx
+	go func() { _ = i.nodes.Run(ctx) }()
 	return i, nil
 }
 
@@ -291,4 +292,3 @@ func (i *intruder) ask(ctx context.Context, s *story) (intent *custody.Intent, a
 		return err
 	})
 }
-

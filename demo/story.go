@@ -37,7 +37,7 @@ type story struct {
 	paid                           []string // intents whose transactions were confirmed
 }
 
-func (s *story) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) } //nolint:errcheck // told to a terminal
+func (s *story) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
 
 func (s *story) heading(title string) {
 	s.chapter++

@@ -40,6 +40,7 @@ type Control struct {
 	listen net.Listener
 	http   *http.Server
 	log    *slog.Logger
+	known  atomic.Pointer[map[string]hybrid.PublicKey] // the nodes on record
 }
 
 // Open opens what the configuration names, and begins the journal with the charter
@@ -70,6 +71,9 @@ func Open(ctx context.Context, f *File, now func() time.Time, log *slog.Logger) 
 		return nil, err
 	}
 	if err := c.begin(ctx, record, keys); err != nil {
+		return nil, err
+	}
+	if err := c.meet(); err != nil {
 		return nil, err
 	}
 	if err := c.connect(ctx, f, charter.Hash(), keys, now); err != nil {
@@ -122,35 +126,41 @@ func (c *Control) connect(ctx context.Context, f *File, charter custody.Hash, ke
 		return err
 	}
 	c.bus, err = bus.New(bus.Config{
-		Charter: charter, Name: bus.Coordinator, Key: keys.Coordinator, Peers: c.peers(), Transport: c.nats, Now: now,
+		Charter: charter, Name: bus.Coordinator, Key: keys.Coordinator, Peers: func() map[string]hybrid.PublicKey { return *c.known.Load() }, Transport: c.nats, Now: now,
 		Report: func(peer string, err error) { c.log.Debug("frame dropped", "peer", peer, "reason", err.Error()) },
 	})
 	return err
 }
 
-// peers is the nodes on record, looked up again when the governance chain grows.
-func (c *Control) peers() func() map[string]hybrid.PublicKey {
-	type known struct {
-		chain custody.Hash
-		nodes map[string]hybrid.PublicKey
-	}
-	var cached atomic.Pointer[known]
-	return func() map[string]hybrid.PublicKey {
-		k := cached.Load()
-		_ = c.store.View(func(s *state.State) error { //nolint:errcheck // it only reads
-			if k != nil && k.chain == s.ChainHead() {
-				return nil
+// meet finds out which nodes there are: those on record.
+func (c *Control) meet() error {
+	nodes := make(map[string]hybrid.PublicKey)
+	err := c.store.View(func(s *state.State) error {
+		for _, n := range s.NodeList() {
+			key, err := hybrid.ParsePublicKey(n.IdentityKey)
+			if err != nil {
+				return err
 			}
-			k = &known{s.ChainHead(), make(map[string]hybrid.PublicKey)}
-			for _, n := range s.NodeList() {
-				if key, err := hybrid.ParsePublicKey(n.IdentityKey); err == nil {
-					k.nodes[string(n.ID)] = key
-				}
-			}
-			return nil
-		})
-		cached.Store(k)
-		return k.nodes
+			nodes[string(n.ID)] = key
+		}
+		return nil
+	})
+	c.known.Store(&nodes)
+	return err
+}
+
+// greet keeps up with the nodes on record until ctx ends.
+func (c *Control) greet(ctx context.Context) error {
+	for {
+		changed := c.store.Changed()
+		if err := c.meet(); err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
@@ -223,6 +233,7 @@ func (c *Control) Run(ctx context.Context) error {
 	defer cancel(nil)
 	var work sync.WaitGroup
 	for _, part := range []func(context.Context) error{
+		c.greet,
 		c.nodes.Run,
 		c.life.Run,
 		func(context.Context) error { return c.http.Serve(c.listen) },

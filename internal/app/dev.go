@@ -114,13 +114,13 @@ func (m *making) all(ctx context.Context) error {
 		}
 		m.HTTP = net.JoinHostPort(host, strconv.Itoa(free))
 	}
-	if err := m.write("README.txt", "readme.txt", 0o600, nil); err != nil {
+	if err := m.write("README.txt", "readme.txt", nil); err != nil {
 		return err
 	}
-	if err := m.write("policy.yaml", "policy.yaml", 0o600, nil); err != nil {
+	if err := m.write("policy.yaml", "policy.yaml", nil); err != nil {
 		return err
 	}
-	if err := m.write("setup.yaml", "setup.yaml", 0o600, map[string]any{"Nodes": devNodes}); err != nil {
+	if err := m.write("setup.yaml", "setup.yaml", map[string]any{"Nodes": devNodes}); err != nil {
 		return err
 	}
 	for _, name := range devPeople {
@@ -186,17 +186,17 @@ func (m *making) charter(ctx context.Context, port int) error {
 		}
 	}
 	values := map[string]any{"HTTP": m.HTTP, "Port": port}
-	if err := m.write("control/cofferd.toml", "cofferd.toml", 0o600, values); err != nil {
+	if err := m.write("control/cofferd.toml", "cofferd.toml", values); err != nil {
 		return err
 	}
 	for _, n := range devNodes {
-		if err := m.write("nodes/"+n.Name+"/signerd.toml", "signerd.toml", 0o600, values); err != nil {
+		if err := m.write("nodes/"+n.Name+"/signerd.toml", "signerd.toml", values); err != nil {
 			return err
 		}
 	}
 	for _, p := range made.Persons {
 		values["Person"] = p.ID
-		if err := m.write("people/"+p.Label+"/profile.toml", "profile.toml", 0o600, values); err != nil {
+		if err := m.write("people/"+p.Label+"/profile.toml", "profile.toml", values); err != nil {
 			return err
 		}
 	}
@@ -204,7 +204,7 @@ func (m *making) charter(ctx context.Context, port int) error {
 }
 
 // write fills in one of the templates.
-func (m *making) write(name, from string, mode os.FileMode, values any) error {
+func (m *making) write(name, from string, values any) error {
 	t, err := template.ParseFS(devFiles, "dev/"+from)
 	if err != nil {
 		return err
@@ -217,7 +217,7 @@ func (m *making) write(name, from string, mode os.FileMode, values any) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(file, []byte(b.String()), mode)
+	return os.WriteFile(file, []byte(b.String()), 0o600)
 }
 
 // key makes a key file in a directory of its own, with the passphrase beside it.

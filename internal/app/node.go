@@ -35,7 +35,7 @@ func (d *Deployment) StartNode(ctx context.Context, name string) (*Node, error) 
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() //nolint:errcheck // its log says why
+			_ = cmd.Wait() // its log says why
 		}
 	}()
 	if err := <-started; err != nil {

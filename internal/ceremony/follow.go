@@ -128,7 +128,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 // newNodes returns the nodes on record that nobody feeds yet.
 func (c *Coordinator) newNodes() []*node {
 	var names []custody.Name
-	_ = c.cfg.Store.View(func(s *state.State) error { //nolint:errcheck // it only reads
+	_ = c.cfg.Store.View(func(s *state.State) error {
 		for _, n := range s.NodeList() {
 			names = append(names, n.ID)
 		}

@@ -64,8 +64,8 @@ func explain(file string, err error) string {
 func resolve(v reflect.Value, dir string) {
 	switch v.Kind() { //nolint:exhaustive // the others hold no path
 	case reflect.Struct:
-		for i := range v.NumField() {
-			resolve(v.Field(i), dir)
+		for _, field := range v.Fields() {
+			resolve(field, dir)
 		}
 	case reflect.Slice:
 		for i := range v.Len() {

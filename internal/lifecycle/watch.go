@@ -45,18 +45,18 @@ func (l *Lifecycle) read(ctx context.Context, id custody.Network, n *Network) er
 		if err != nil {
 			return err
 		}
-		own, any, err := l.cfg.Store.Tip(ctx, id)
+		own, begun, err := l.cfg.Store.Tip(ctx, id)
 		if err != nil {
 			return err
 		}
 		next := n.Start
-		if any {
+		if begun {
 			next = int64(own.Height) + 1
 		}
 		switch {
-		case any && own.Hash == hash, !any && next > height:
+		case begun && own.Hash == hash, !begun && next > height:
 			return nil
-		case any && int64(own.Height) >= height: // the node's chain parts below
+		case begun && int64(own.Height) >= height: // the node's chain parts below
 			if err := l.takeBack(ctx, own); err != nil {
 				return err
 			}
@@ -68,7 +68,7 @@ func (l *Lifecycle) read(ctx context.Context, id custody.Network, n *Network) er
 		} else if err != nil {
 			return err
 		}
-		if any && block.Previous != own.Hash {
+		if begun && block.Previous != own.Hash {
 			err = l.takeBack(ctx, own)
 		} else {
 			err = l.takeIn(ctx, id, n, block)
@@ -84,7 +84,7 @@ func (l *Lifecycle) read(ctx context.Context, id custody.Network, n *Network) er
 // spends, our transactions in it, and those below that are deep enough now.
 func (l *Lifecycle) takeIn(ctx context.Context, id custody.Network, n *Network, block *network.Block) error {
 	return l.cfg.Store.Advance(ctx, func(t *store.Tx) error {
-		height := uint64(block.Height) //nolint:gosec // a height
+		height := uint64(block.Height)
 		if err := t.AddBlock(store.Block{Network: id, Height: height, Hash: block.Hash}); err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func (l *Lifecycle) deepen(t *store.Tx, n *Network, own *store.Transaction, tip 
 	if own.Height == 0 {
 		return nil
 	}
-	depth := int64(tip-own.Height) + 1 //nolint:gosec // heights
+	depth := int64(tip-own.Height) + 1
 	if own.State == custody.TxConfirming && depth >= n.Confirmations {
 		if err := observe(t, own, custody.Confirmed); err != nil {
 			return err
@@ -154,7 +154,7 @@ func observe(t *store.Tx, own *store.Transaction, kind custody.ObservedKind) err
 // coins puts on record what a transaction pays to our addresses and spends of our
 // coins.
 func (l *Lifecycle) coins(ctx context.Context, t *store.Tx, id custody.Network, block *network.Block, tx *network.Transaction) error {
-	height := uint64(block.Height) //nolint:gosec // a height
+	height := uint64(block.Height)
 	for _, o := range tx.Inputs {
 		if err := t.SpendCoin(id, o, tx.ID, height); err != nil && custody.CodeOf(err) != custody.NotFound {
 			return err
@@ -184,7 +184,7 @@ func (l *Lifecycle) coins(ctx context.Context, t *store.Tx, id custody.Network, 
 				continue
 			}
 			_, _, err := t.Append(custody.ObservedEntry, &custody.Observed{
-				Kind: custody.DepositSeen, Wallet: a.Wallet, Transaction: tx.ID, Output: uint32(i), //nolint:gosec // an output's index
+				Kind: custody.DepositSeen, Wallet: a.Wallet, Transaction: tx.ID, Output: uint32(i),
 				Block: block.Hash, Height: height, Asset: state.NativeAsset(id), Amount: out.Amount,
 			})
 			if err != nil {

@@ -117,3 +117,13 @@ func (n *Node) Transaction(id custody.Hash) []byte {
 	}
 	return raw
 }
+
+// Address is the faucet's own.
+func (n *Node) Address() custody.Address {
+	n.t.Helper()
+	a, err := n.node.Address()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return a
+}
