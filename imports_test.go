@@ -52,7 +52,7 @@ var rows = []row{
 
 	{"internal/wire", []string{"internal/custody"}, "what control plane and nodes say to each other is a form, no decision"},
 	{"internal/bus", []string{"internal/custody", "internal/hybrid", "tss"}, "envelopes know who speaks, not of what"},
-	{"internal/bus/broker", []string{"internal/bus"}, "the embedded broker; nodes don't link it"},
+	{"internal/bus/broker", nil, "the embedded broker; nodes don't link it"},
 	{"internal/keyfile", []string{"internal/custody", "internal/hybrid", "tss"}, "keys at rest, for every program"},
 	{"internal/keystore", []string{"internal/custody", "internal/journal", "internal/keyfile", "tss/..."}, "what a node alone remembers"},
 	{"internal/config", []string{"internal/custody", "internal/state"}, "configuration files, and the pinned charter that they name"},

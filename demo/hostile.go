@@ -13,6 +13,7 @@ import (
 
 	"github.com/cofferhq/coffer/internal/app"
 	"github.com/cofferhq/coffer/internal/bus"
+	"github.com/cofferhq/coffer/internal/bus/broker"
 	"github.com/cofferhq/coffer/internal/ceremony"
 	"github.com/cofferhq/coffer/internal/chain"
 	"github.com/cofferhq/coffer/internal/chain/bitcoin"
@@ -91,7 +92,7 @@ func (s *story) refusals(err error) {
 // intruder is an altered control plane.
 type intruder struct {
 	store   *store.Store
-	broker  *bus.Broker
+	broker  *broker.Broker
 	nats    *bus.NATS
 	end     *bus.Endpoint
 	nodes   *ceremony.Coordinator
@@ -131,7 +132,7 @@ func intrude(ctx context.Context, d *app.Deployment) (i *intruder, err error) {
 	if i.store, err = store.Open(ctx, string(f.Database), charter.Hash(), clock); err != nil {
 		return nil, err
 	}
-	if i.broker, err = bus.StartBroker(bus.BrokerConfig{Host: f.Bus.Host, Port: f.Bus.Port, Token: token}); err != nil {
+	if i.broker, err = broker.Start(broker.Config{Host: f.Bus.Host, Port: f.Bus.Port, Token: token}); err != nil {
 		return nil, err
 	}
 	if i.nats, err = bus.Connect(ctx, bus.NATSConfig{URL: i.broker.URL(), Token: token, Charter: charter.Hash()}); err != nil {

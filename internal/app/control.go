@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/cofferhq/coffer/internal/bus"
+	"github.com/cofferhq/coffer/internal/bus/broker"
 	"github.com/cofferhq/coffer/internal/ceremony"
 	"github.com/cofferhq/coffer/internal/config"
 	"github.com/cofferhq/coffer/internal/custody"
@@ -32,7 +33,7 @@ import (
 // Control is the control plane: journal, database, broker, life cycle and API.
 type Control struct {
 	store  *store.Store
-	broker *bus.Broker
+	broker *broker.Broker
 	nats   *bus.NATS
 	bus    *bus.Endpoint
 	nodes  *ceremony.Coordinator
@@ -117,7 +118,7 @@ func (c *Control) connect(ctx context.Context, f *File, charter custody.Hash, ke
 		return err
 	}
 	report := func(err error) { c.log.Debug("bus", "reason", err.Error()) }
-	c.broker, err = bus.StartBroker(bus.BrokerConfig{Host: f.Bus.Host, Port: f.Bus.Port, Token: token, Report: report})
+	c.broker, err = broker.Start(broker.Config{Host: f.Bus.Host, Port: f.Bus.Port, Token: token, Report: report})
 	if err != nil {
 		return err
 	}
