@@ -13,8 +13,10 @@ SEEDS    ?= 20000
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Make a key among parties and sign with it, in one terminal
-	go run ./examples/parties
+demo: ## Tell the story of a bank's first transfers, with every part real (DEMO_EXIT=1: end after it)
+	@mkdir -p .bin
+	go build -o .bin/ ./cmd/cofferd ./cmd/signerd ./cmd/coffer ./demo
+	.bin/demo $(if $(DEMO_EXIT),-exit)
 
 # The race detector needs cgo, so this part depends on the machine.
 test: ## Run all tests, with the race detector as well if there is a C compiler
@@ -56,4 +58,5 @@ ct: ## Test that secrets don't show in running time
 
 clean: ## Remove test results, test binaries and profiles
 	go clean -testcache
+	rm -rf .bin
 	find . -name '*.test' -type f -delete -o -name '*.prof' -type f -delete

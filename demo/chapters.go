@@ -211,7 +211,7 @@ func (s *story) large(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("    %s: waits for %s", m.State, m.WaitingFor)
+	s.say("    %s: %s", m.State, m.WaitingFor)
 	if err := s.approve(ctx, m.Intent, "ida"); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -25,7 +26,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "directory to work in; a temporary one unless given")
 	flag.BoolVar(&o.exit, "exit", false, "end when the story is told, instead of leaving all of it running")
 	flag.Parse()
-	if err := run(ctx, o); err != nil && !errors.Is(err, context.Canceled) {
+	if err := run(ctx, o, os.Stdout); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1) //nolint:gocritic // stop only restores the signals
 	}
@@ -36,7 +37,7 @@ type options struct {
 	exit           bool
 }
 
-func run(ctx context.Context, o options) (err error) {
+func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if o.dir == "" {
 		if o.dir, err = os.MkdirTemp("", "coffer-demo-"); err != nil {
 			return err
@@ -50,7 +51,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &story{options: o, out: os.Stdout, began: clock()}
+	s := &story{options: o, out: out, began: clock()}
 	defer func() { err = errors.Join(err, s.end()) }()
 	for _, chapter := range []struct {
 		title string

@@ -40,7 +40,7 @@ func (k *Key) Share(id uint16) (group.Point, bool) {
 type KeyShare struct {
 	Key
 	Owner   IdentityKey
-	secrets []group.Scalar // in order of the owner's ids
+	secrets *[]group.Scalar // in order of the owner's ids; behind a pointer, which is as far as fmt follows hidden fields
 }
 
 // Errors of key shares.
@@ -62,25 +62,29 @@ func NewKeyShare(k Key, owner IdentityKey, secrets []group.Scalar) (*KeyShare, e
 			return nil, fmt.Errorf("%w: the secret of id %d doesn't fit its public share", ErrKeyShare, id)
 		}
 	}
-	return &KeyShare{Key: k, Owner: owner, secrets: slices.Clone(secrets)}, nil
+	own := slices.Clone(secrets)
+	return &KeyShare{Key: k, Owner: owner, secrets: &own}, nil
 }
 
 // Secret returns the secret share of one of the owner's ids. It is for the
 // protocols of this library; nothing else has a use for it.
 func (s *KeyShare) Secret(id uint16) (group.Scalar, bool) {
 	i := slices.Index(s.Parties.Owned(s.Owner), id)
-	if i < 0 || i >= len(s.secrets) {
+	if i < 0 || s.secrets == nil || i >= len(*s.secrets) {
 		return group.Scalar{}, false
 	}
-	return s.secrets[i], true
+	return (*s.secrets)[i], true
 }
 
 // Clear overwrites the secrets.
 func (s *KeyShare) Clear() {
-	for i := range s.secrets {
-		s.secrets[i].Clear()
+	if s.secrets == nil {
+		return
 	}
-	s.secrets = nil
+	for i := range *s.secrets {
+		(*s.secrets)[i].Clear()
+	}
+	*s.secrets = nil
 }
 
 // String redacts the secrets.
@@ -97,8 +101,11 @@ func (s *KeyShare) MarshalJSON() ([]byte, error) {
 }
 
 func (s *KeyShare) secretBytes() []byte {
-	b := make([]byte, 0, len(s.secrets)*group.ScalarSize)
-	for _, x := range s.secrets {
+	if s.secrets == nil {
+		return nil
+	}
+	b := make([]byte, 0, len(*s.secrets)*group.ScalarSize)
+	for _, x := range *s.secrets {
 		b = x.AppendBytes(b)
 	}
 	return b

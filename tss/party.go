@@ -59,8 +59,12 @@ func yNear(low byte) (k IdentityKey) {
 // Identity is the private half of an IdentityKey. It signs envelopes, statements
 // and requests, each a hash under its own tag, and nothing else.
 type Identity struct {
-	private ed25519.PrivateKey
-	public  IdentityKey
+	public IdentityKey
+
+	// sign signs an output of hash.Sum. Its callers fix the tags: env, stmt/..., q.
+	// It is a function so that fmt, which finds its way around Format where an
+	// Identity is a hidden field of something else, stops at an address.
+	sign func(d hash.Digest) []byte
 }
 
 // NewIdentity makes an identity of 32 bytes of r.
@@ -77,9 +81,11 @@ func IdentityFromSeed(seed []byte) (*Identity, error) {
 	if len(seed) != ed25519.SeedSize {
 		return nil, fmt.Errorf("an identity seed has %d bytes, not %d", ed25519.SeedSize, len(seed))
 	}
-	id := &Identity{private: ed25519.NewKeyFromSeed(seed)}
-	copy(id.public[:], id.private[ed25519.SeedSize:])
-	return id, nil
+	private := ed25519.NewKeyFromSeed(seed)
+	return &Identity{
+		public: IdentityKey(private[ed25519.SeedSize:]),
+		sign:   func(d hash.Digest) []byte { return ed25519.Sign(private, d[:]) },
+	}, nil
 }
 
 // Public returns the public key.
@@ -95,9 +101,6 @@ func (id *Identity) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, id.St
 func (id *Identity) MarshalJSON() ([]byte, error) {
 	return nil, errors.New("an identity has no JSON form")
 }
-
-// sign signs an output of hash.Sum. Its callers fix the tags: env, stmt/..., q.
-func (id *Identity) sign(d hash.Digest) []byte { return ed25519.Sign(id.private, d[:]) }
 
 func (k IdentityKey) verify(d hash.Digest, sig []byte) bool {
 	return len(sig) == ed25519.SignatureSize && ed25519.Verify(k[:], d[:], sig)

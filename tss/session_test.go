@@ -31,9 +31,14 @@ func assertRedacted(t *testing.T, v any, secrets ...string) {
 		if out != fmt.Sprint(v) {
 			t.Errorf("%s of %T goes past its redaction: %s", f, v, out)
 		}
+		// Where v is a hidden field of something, fmt can't ask it for its form.
+		hidden := fmt.Sprintf(f, struct{ v any }{v})
+		if f == "%s" && !strings.Contains(hidden, "0x") {
+			t.Errorf("what holds a %T shows no address where its secrets are: %s", v, hidden)
+		}
 		for _, s := range secrets {
-			if strings.Contains(out, s) {
-				t.Errorf("%s of %T shows the secret: %s", f, v, out)
+			if strings.Contains(out, s) || strings.Contains(hidden, s) {
+				t.Errorf("%s of %T shows the secret: %s, hidden %s", f, v, out, hidden)
 			}
 		}
 	}

@@ -35,7 +35,7 @@ func build(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
-	out, err := exec.Command("go", "build", "-o", dir, "../../cmd/cofferd", "../../cmd/signerd", "../../cmd/coffer").CombinedOutput()
+	out, err := exec.CommandContext(context.Background(), "go", "build", "-o", dir, "../../cmd/cofferd", "../../cmd/signerd", "../../cmd/coffer").CombinedOutput()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, string(out), err)
 		return 1
@@ -100,7 +100,7 @@ func (b *bank) start(name string) {
 	if name == "cofferd" {
 		program, file = name, b.deployment.ControlFile()
 	}
-	cmd := exec.Command(filepath.Join(bin, program), "run", "--config", file) //nolint:gosec,noctx // our own program; kill ends it
+	cmd := exec.CommandContext(b.Context(), filepath.Join(bin, program), "run", "--config", file)
 	log, err := os.OpenFile(filepath.Join(filepath.Dir(file), "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		b.Fatal(err)
@@ -120,8 +120,8 @@ func (b *bank) kill(name string) {
 		return
 	}
 	delete(b.processes, name)
-	_ = cmd.Process.Kill() //nolint:errcheck // it may have ended
-	_ = cmd.Wait()         //nolint:errcheck // killed
+	_ = cmd.Process.Kill() // it may have ended
+	_ = cmd.Wait()
 }
 
 // coffer runs a command as one of the bank's people, again while the server is away.
@@ -145,7 +145,7 @@ func (b *bank) coffer(person string, args ...string) map[string]any {
 	if err := json.Unmarshal(out, &answer); err != nil {
 		b.Fatalf("coffer %v: %v: %s", args, err, out)
 	}
-	m, _ := answer.(map[string]any) //nolint:errcheck // a list is nobody's concern here
+	m, _ := answer.(map[string]any)
 	return m
 }
 

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 )
 
@@ -36,7 +37,7 @@ func TestC25KillAtEveryStep(t *testing.T) {
 				b.start(name)
 			}
 			b.finish(intent)
-			if n := b.received(t.Context(), fmt.Sprint(satoshi)); n != 1 {
+			if n := b.received(t.Context(), strconv.Itoa(satoshi)); n != 1 {
 				t.Errorf("killing %v at entry %d: the supplier got %d payments", victims, step, n)
 			}
 		}
