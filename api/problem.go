@@ -42,9 +42,14 @@ type Violation struct {
 }
 
 func (p *Problem) Error() string {
-	parts := []string{fmt.Sprintf("%s (%d): %s", p.Code, p.Status, p.Detail)}
+	parts := []string{fmt.Sprintf("%s (%d)", p.Code, p.Status)}
+	told := false // a violation says what the detail does
 	for _, v := range p.Violations {
+		told = told || strings.HasSuffix(p.Detail, v.Rule)
 		parts = append(parts, v.Field+": "+v.Rule)
+	}
+	if !told {
+		parts[0] += ": " + p.Detail
 	}
 	if p.Rule != "" {
 		parts = append(parts, fmt.Sprintf("rule %s of policy version %d", p.Rule, p.PolicyVersion))

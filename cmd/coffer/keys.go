@@ -15,7 +15,9 @@ func newKeys() *cobra.Command {
 signer node. Nodes make it together; nobody ever has it.`, "coffer keys list")
 	list := lister(conn, "list", "List the keys", "List the keys on record, as the server has them.", "key scheme epoch shares nodes",
 		func(s *session) ([]api.Key, error) {
-			return collect(0, func(limit int, cursor string) (*api.Page[api.Key], error) { return s.Keys(s.cmd.Context(), limit, cursor) })
+			return collect(0, func(limit int, cursor string) (*api.Page[api.Key], error) {
+				return s.Keys(s.cmd.Context(), limit, cursor)
+			})
 		},
 		func(k api.Key) []string {
 			ids, nodes := setWords(k.SignerSet)
@@ -100,8 +102,12 @@ the key show.
 			}
 			shares, nodes := setWords(k.SignerSet)
 			return printFields(s.out(), []field{
-				{"key", k.ID}, {"scheme", k.Scheme}, {"public", k.PublicKey}, {"epoch", strconv.FormatUint(uint64(k.Epoch), 10)},
-				{"shares", shares + " sign"}, {"nodes", nodes},
+				{"key", k.ID},
+				{"scheme", k.Scheme},
+				{"public", k.PublicKey},
+				{"epoch", strconv.FormatUint(uint64(k.Epoch), 10)},
+				{"shares", shares + " sign"},
+				{"nodes", nodes},
 			})
 		}),
 	}

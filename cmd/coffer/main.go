@@ -1,7 +1,8 @@
 // Command coffer is the command line of Coffer, for people, operators and auditors:
-// policies, charters and the keys that sign them, evidence to verify, and the
-// threshold library to try. Start from Main. It opens no connection, and writes no
-// file but those that it is told to make.
+// policies, charters and the keys that sign them, evidence to verify, a deployment's
+// wallets, transfers and intents, and the threshold library to try. Start from Main. It
+// connects to the server of the profile and to nothing else, and writes no file but those
+// that it is told to make.
 package main
 
 import (
@@ -17,7 +18,7 @@ import (
 
 func main() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// Exit statuses.
+// Exit statuses. Those of commands that ask a server are [custody.Handling]'s besides.
 const (
 	exitOK      = 0
 	exitFailure = 1 // something went wrong on the way
@@ -42,6 +43,10 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
+	var status *statusError
+	if errors.As(err, &status) {
+		return status.status
+	}
 	return exitFailure
 }
 
@@ -57,8 +62,11 @@ no machine ever holds one; as many parties as the threshold sign together.`)
 	tss := group("tss", "Try the threshold-signature library", `The threshold-signature library, by itself and in this process alone.`)
 	tss.AddCommand(newSign())
 	root.AddCommand(tss)
-	root.AddCommand(newPolicy())
+	policy := newPolicy()
+	policy.AddCommand(newPolicyCurrent())
+	root.AddCommand(policy)
 	root.AddCommand(newCharter(), newDevice(), newNode(), newControl(), newVerify())
+	root.AddCommand(newProfile(), newKeys(), newVaults(), newWallets(), newDestinations(), newTransfers(), newIntents(), newNodes(), newJournal())
 	return root
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,7 +13,6 @@ import (
 	"github.com/cofferhq/coffer/internal/state"
 	"github.com/cofferhq/coffer/internal/state/statetest"
 	"github.com/cofferhq/coffer/tss"
-	"github.com/cofferhq/coffer/tss/derive"
 	"github.com/cofferhq/coffer/tss/frost"
 	"github.com/cofferhq/coffer/tss/hash"
 	"github.com/cofferhq/coffer/tss/tsstest"
@@ -71,28 +69,20 @@ func signedPayment(t *testing.T, dir string) {
 	}, 0, "ben", "cas"))
 
 	in := w.Intent("ann", custody.TransferIntent, &custody.Transfer{
-		Network: network, Wallet: wallet, Asset: custody.Asset(network) + "/slip44:1", Amount: custody.NewAmount(5), FeeLimit: custody.NewAmount(1000),
-		Destination: custody.Recipient{Kind: custody.OneTime, Address: "bcrt1qstranger", Country: "SG"},
+		Network: network, Wallet: wallet, Asset: custody.Asset(network) + "/slip44:1", Amount: custody.NewAmount(50_000), FeeLimit: custody.NewAmount(1000),
+		Destination: custody.Recipient{Kind: custody.OneTime, Address: statetest.Stranger, Country: "SG"},
 	})
 	w.Must(w.Submit("ann", in))
 	w.Must(w.Say("ben", custody.Yes, in))
 	w.Must(w.Authorize(in))
-	transaction, message := []byte("an unsigned transaction"), sha256.Sum256([]byte("its message"))
-	p := w.Must(w.Append(custody.PreparedEntry, &custody.Prepared{
-		Intent: in.ID, By: in.ID, Transaction: sha256.Sum256(transaction), Claims: []custody.Claim{statetest.Outpoint(1)}, Fee: custody.NewAmount(800), Prev: w.State.ChainHead(),
-	}))
-	path, err := derive.ParsePath("m/0/0/3")
-	if err != nil {
-		t.Fatal(err)
-	}
-	signature := cluster.Sign(shares, []uint16{1, 3}, frost.Request{Message: message[:], Path: path, Taproot: new(frost.Taproot)})
-	w.Must(w.SignedBy(in, p.Leaf, sha256.Sum256(message[:]), signature, "node-a", "node-c"))
+	sign := func(r frost.Request) []byte { return cluster.Sign(shares, []uint16{1, 3}, r) }
+	_, details := w.CarryOut(in, key, sign, func() {}, "node-a", "node-c")
 
 	b, err := state.Collect(recorded{w}, w.Head(), in.ID, w.State.CharterHash())
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Transaction, b.Messages, b.Paths, b.ChainCode = transaction, []custody.Blob{message[:]}, []string{"m/0/0/3"}, custody.Hash(key.ChainCode)
+	b.Transaction, b.ChainCode = details, custody.Hash(key.ChainCode)
 	for name, content := range map[string][]byte{
 		"bundle.json":   statetest.Encode(t, b),
 		"trust":         []byte("charter " + w.State.CharterHash().String() + "\n"),

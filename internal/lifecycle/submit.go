@@ -18,6 +18,9 @@ func (l *Lifecycle) Submit(ctx context.Context, raw []byte, e custody.Evidence, 
 	if err != nil {
 		return custody.ID[custody.Intent]{}, err
 	}
+	if err := payable(in); err != nil {
+		return in.ID, err
+	}
 	record := &custody.IntentRecord{Bytes: raw, Evidence: e, Intent: in}
 	return in.ID, l.cfg.Store.Advance(ctx, func(t *store.Tx) error {
 		if in.Type.Governs() {
@@ -34,6 +37,32 @@ func (l *Lifecycle) Submit(ctx context.Context, raw []byte, e custody.Evidence, 
 		}
 		return t.SetExternalID(in.ID, externalID)
 	})
+}
+
+// payable refuses an address that its network can't pay, such as one that was
+// mistyped, before anybody is asked to approve it.
+func payable(in *custody.Intent) error {
+	var network custody.Network
+	var address custody.Address
+	switch body := in.Body.(type) {
+	case *custody.Transfer:
+		network, address = body.Network, body.Destination.Address
+	case *custody.DestinationChange:
+		if body.Action == custody.Remove {
+			return nil
+		}
+		network, address = body.Destination.Network, body.Destination.Address
+	default:
+		return nil
+	}
+	family, err := chains.For(network)
+	if err != nil {
+		return err
+	}
+	if err := family.CheckAddress(network, address); err != nil {
+		return &custody.Error{Code: custody.Invalid, Field: "body.destination.address", Message: "no address of " + string(network) + " in the spelling that is taken"}
+	}
+	return nil
 }
 
 // Approve puts a person's yes or no to an intent on record.

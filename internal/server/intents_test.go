@@ -15,7 +15,7 @@ import (
 	"github.com/cofferhq/coffer/internal/state/statetest"
 )
 
-const stranger = custody.Address("bcrt1pstranger")
+const stranger = custody.Address("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080")
 
 type object = map[string]any
 
