@@ -42,7 +42,8 @@ for service, not for safety: nodes verify all that it says.`,
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(newRun(stderr), newDev(), config.Command[*app.File]("cofferd", func() *app.File { return &app.File{Bitcoin: []app.Bitcoin{{}}} }))
+	root.AddCommand(newRun(stderr), newDev(), config.Command[*app.File]("cofferd", func() *app.File { return new(app.File) }, &app.File{Bitcoin: []app.Bitcoin{{}}}))
+	config.Usage(root)
 	err := root.ExecuteContext(ctx)
 	if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return 0

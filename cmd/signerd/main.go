@@ -45,7 +45,8 @@ the trust file that its operator made of it (coffer charter pin), and a broker.`
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(newRun(stderr), config.Command[*signer.File]("signerd", func() *signer.File { return new(signer.File) }))
+	root.AddCommand(newRun(stderr), config.Command[*signer.File]("signerd", func() *signer.File { return new(signer.File) }, new(signer.File)))
+	config.Usage(root)
 	err := root.ExecuteContext(ctx)
 	if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return 0

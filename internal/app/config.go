@@ -36,15 +36,15 @@ type Bus struct {
 
 // Bitcoin is a node of a Bitcoin network.
 type Bitcoin struct {
-	Network       custody.Network `toml:"network" comment:"CAIP-2, such as bip122:000000000019d6689c085ae165831e93"`
-	URL           string          `toml:"url" comment:"of its JSON-RPC"`
-	User          string          `toml:"user"`
-	Password      config.Path     `toml:"password_file" comment:"its first line; mode 0600"`
-	Confirmations int64           `toml:"confirmations" comment:"blocks until a transaction is CONFIRMED; 3 unless given"`
-	Final         int64           `toml:"final" comment:"blocks until it is FINALIZED; 6 unless given"`
-	FeeRate       uint64          `toml:"fee_rate" comment:"satoshi per 1,000 virtual bytes where the node estimates none; 2000 unless given"`
-	Poll          string          `toml:"poll" comment:"how often to look for a new block; 5s unless given"`
-	Start         int64           `toml:"start" comment:"height of the first block to read"`
+	Network       string      `toml:"network" comment:"CAIP-2, such as bip122:000000000019d6689c085ae165831e93"`
+	URL           string      `toml:"url" comment:"of its JSON-RPC"`
+	User          string      `toml:"user"`
+	Password      config.Path `toml:"password_file" comment:"its first line; mode 0600"`
+	Confirmations int64       `toml:"confirmations" comment:"blocks until a transaction is CONFIRMED; 3 unless given"`
+	Final         int64       `toml:"final" comment:"blocks until it is FINALIZED; 6 unless given"`
+	FeeRate       uint64      `toml:"fee_rate" comment:"satoshi per 1,000 virtual bytes where the node estimates none; 2000 unless given"`
+	Poll          string      `toml:"poll" comment:"how often to look for a new block; 5s unless given"`
+	Start         int64       `toml:"start" comment:"height of the first block to read"`
 }
 
 // Validate fills in what has a default and says everything that lacks or is wrong.

@@ -175,7 +175,7 @@ func networks(f *File) (map[custody.Network]*lifecycle.Network, error) {
 				return nil, fmt.Errorf("bitcoin.%d.password_file: %w", i, err)
 			}
 		}
-		node, err := network.NewBitcoin(network.BitcoinConfig{Network: b.Network, URL: b.URL, User: b.User, Password: network.Password(password)})
+		node, err := network.NewBitcoin(network.BitcoinConfig{Network: custody.Network(b.Network), URL: b.URL, User: b.User, Password: network.Password(password)})
 		if err != nil {
 			return nil, fmt.Errorf("bitcoin.%d: %w", i, err)
 		}
@@ -183,7 +183,7 @@ func networks(f *File) (map[custody.Network]*lifecycle.Network, error) {
 		if err != nil {
 			return nil, fmt.Errorf("bitcoin.%d.poll: %w", i, err)
 		}
-		out[b.Network] = &lifecycle.Network{
+		out[custody.Network(b.Network)] = &lifecycle.Network{
 			Node: node, Confirmations: b.Confirmations, Final: b.Final, FeeRate: b.FeeRate, Poll: poll, Start: b.Start,
 		}
 	}

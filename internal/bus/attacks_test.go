@@ -160,6 +160,31 @@ func TestC17Replay(t *testing.T) {
 	})
 }
 
+// A data frame that came before is refused as such, before anything in it is looked at.
+func TestC17DataFrames(t *testing.T) {
+	t.Parallel()
+	rec := &recorder{}
+	w := newWorld(t, openMemory(t, rec.between), "a", "b")
+	a, b := w.start(t, "a"), w.start(t, "b")
+	b.Handle("echo", echo)
+	calls(t, a, "b")
+	await(t, func() bool { return a.idle("b") && b.idle("a") })
+	frames := rec.all()
+	for _, f := range frames {
+		if f.frame[1] != typeData {
+			continue
+		}
+		before := w.reports(ErrReplay)
+		map[string]*Endpoint{"a": a, "b": b}[f.to].receive(f.frame)
+		if w.reports(ErrReplay) != before+1 {
+			t.Errorf("a data frame to %s isn't refused with %v", f.to, ErrReplay)
+		}
+	}
+	if n := len(rec.all()); n != len(frames) {
+		t.Errorf("%d frames answer it", n-len(frames))
+	}
+}
+
 // The broker keeps back a repetition of a call and delivers it later than anybody waits.
 func TestC17HeldBack(t *testing.T) {
 	t.Parallel()
@@ -637,6 +662,63 @@ func TestHandshakeChecks(t *testing.T) {
 	b.bounded(t)
 }
 
+// Welcome and finish need both halves of their signer's signature, while they are awaited.
+func TestC21HandshakeSignatures(t *testing.T) {
+	t.Parallel()
+	rec := &recorder{}
+	w := newWorld(t, openMemory(t, func(party string, f []byte) [][]byte {
+		rec.between(party, f)
+		return nil // the test delivers
+	}), "a", "b")
+	a, b := w.start(t, "a"), w.start(t, "b")
+	pa := a.lookup("b")
+	h := &begun{wake: make(chan struct{}, 1)}
+	h.ctx, h.cancel = context.WithCancel(t.Context())
+	hello, err := a.hello(pa, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.mu.Lock()
+	pa.begun = h
+	a.mu.Unlock()
+
+	forged := func(what string, e *Endpoint, f []byte) {
+		t.Helper()
+		for _, at := range []int{len(f) - hybrid.SignatureSize, len(f) - hybrid.SignatureSize + hybrid.Ed25519SignatureSize, len(f) - 100} {
+			g := slices.Clone(f)
+			g[at] ^= 1
+			before, sent := w.reports(ErrForged), len(rec.all())
+			e.receive(g)
+			if w.reports(ErrForged) != before+1 || len(rec.all()) != sent {
+				t.Errorf("%s whose byte %d is altered isn't refused", what, at)
+			}
+		}
+	}
+	forged("a hello", b, hello)
+	b.receive(hello)
+	welcome := rec.of(t, typeWelcome).frame
+	forged("a welcome", a, welcome)
+	if h.finish != nil {
+		t.Fatal("a forged welcome is finished")
+	}
+	a.receive(welcome)
+	if h.finish == nil {
+		t.Fatal("the welcome isn't finished")
+	}
+	forged("a finish", b, h.finish)
+	if b.newest("a") != (sessionID{}) {
+		t.Fatal("a forged finish makes a session")
+	}
+	b.receive(h.finish)
+	if a.newest("b") != (sessionID{}) {
+		t.Error("the initiator sends before it has heard of the responder's keys")
+	}
+	a.receive(rec.of(t, typeData).frame)
+	if id := a.newest("b"); id == (sessionID{}) || id != b.newest("a") {
+		t.Error("there is no session")
+	}
+}
+
 // A forged hint begins at most one handshake a second, and none for a session not in use.
 func TestHints(t *testing.T) {
 	t.Parallel()
@@ -759,6 +841,31 @@ func TestBounds(t *testing.T) {
 		}
 		b.mu.Unlock()
 	})
+}
+
+// Sessions and ids of calls are bounded too; beyond, the oldest session goes, and no call runs.
+func TestBoundsOfPeer(t *testing.T) {
+	t.Parallel()
+	w, a, b, pa, pb, _ := linked(t)
+	for range 2 * maxSessions {
+		last := a.newest("b")
+		s, _ := a.current(pa)
+		a.renew(pa, s)
+		await(t, func() bool { return a.newest("b") != last })
+		calls(t, a, "b")
+	}
+	a.bounded(t)
+	b.bounded(t)
+
+	b.mu.Lock()
+	for i := len(pb.served); i < maxServed; i++ {
+		pb.remember(callID{1, byte(i), byte(i >> 8), byte(i >> 16)}, &served{until: w.clock.now().Add(time.Minute)})
+	}
+	b.mu.Unlock()
+	m := message{kind: kindCall, id: callID{2}, topic: "echo", time: millis(w.clock.now())}
+	if err := b.serve(pb, &m, w.clock.now()); !errors.Is(err, ErrFull) {
+		t.Errorf("one call too many: %v", err)
+	}
 }
 
 // An answer that isn't kept any more is unavailable, and the call doesn't run again.

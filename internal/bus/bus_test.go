@@ -610,6 +610,9 @@ func TestRekey(t *testing.T) {
 		if a.newest("b") == second {
 			t.Error("no other session after 2^32 frames")
 		}
+		if n := w.reports(ErrSession); n != 0 {
+			t.Errorf("%d frames were sent or sealed under a session that was over", n)
+		}
 	})
 }
 

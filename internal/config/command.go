@@ -5,10 +5,28 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
+
+	"github.com/cofferhq/coffer/internal/custody"
 )
 
 // Validator is a configuration that says everything that is wrong with it.
 type Validator interface{ Validate() error }
+
+// Usage turns cobra's complaints about a command line into errors of code
+// [custody.Invalid].
+func Usage(root *cobra.Command) {
+	wrong := func(_ *cobra.Command, err error) error {
+		return &custody.Error{Code: custody.Invalid, Message: err.Error()}
+	}
+	root.SetFlagErrorFunc(wrong)
+	root.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return wrong(cmd, fmt.Errorf("%q is no command of %s: see --help", args[0], cmd.CommandPath()))
+		}
+		return nil
+	}
+	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
 
 // Load reads a file and validates it.
 func Load(file string, into Validator) error {
@@ -19,8 +37,8 @@ func Load(file string, into Validator) error {
 }
 
 // Command is a daemon's command `config`, which checks, prints and explains its
-// configuration.
-func Command[C Validator](daemon string, empty func() C) *cobra.Command {
+// configuration. example has one of everything that there can be several of.
+func Command[C Validator](daemon string, empty func() C, example C) *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Check, print or explain the configuration", Args: cobra.NoArgs}
 	var file string
 	check := &cobra.Command{
@@ -45,7 +63,7 @@ func Command[C Validator](daemon string, empty func() C) *cobra.Command {
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use: "example", Short: "Print an empty configuration file with a comment for every key", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return toml.NewEncoder(cmd.OutOrStdout()).Encode(empty()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return toml.NewEncoder(cmd.OutOrStdout()).Encode(example) },
 	})
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -24,6 +25,9 @@ const maxFile = 64 << 10
 // Read reads a file into a pointer to a struct. Unknown keys and values of the wrong
 // type are refused with their line. The error is of code [custody.Invalid].
 func Read(file string, into any) error {
+	if file == "" {
+		return &custody.Error{Code: custody.Invalid, Field: "--config", Message: "is required"}
+	}
 	raw, err := os.ReadFile(file) //nolint:gosec // the operator names it
 	if err != nil {
 		return &custody.Error{Code: custody.Invalid, Message: err.Error()}
@@ -50,12 +54,12 @@ func explain(file string, err error) string {
 	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
 		first := unknown.Errors[0]
 		line, column := first.Position()
-		return fmt.Sprintf("%s:%d:%d: unknown key %v", file, line, column, first.Key())
+		return fmt.Sprintf("%s:%d:%d: unknown key %s", file, line, column, strings.Join(first.Key(), "."))
 	}
 	var wrong *toml.DecodeError
 	if errors.As(err, &wrong) {
 		line, column := wrong.Position()
-		return fmt.Sprintf("%s:%d:%d: %v has the wrong form", file, line, column, wrong.Key())
+		return fmt.Sprintf("%s:%d:%d: not valid TOML, or a value of the wrong type", file, line, column)
 	}
 	return file + ": not valid TOML"
 }

@@ -112,6 +112,11 @@ func (n *Node) extend(from int64, entries []rawJSON) error {
 		}
 		raw[i] = e
 	}
+	if have == 0 { // on the disk it would keep the node from ever starting again
+		if _, err := state.New(n.charter).Apply(raw[0]); err != nil {
+			return refuse("entries", "%v", err)
+		}
+	}
 	if err := n.log.append(raw); err != nil {
 		n.broken = err
 		return err
@@ -126,6 +131,7 @@ func (n *Node) extend(from int64, entries []rawJSON) error {
 	if n.state.ChainHead() != chain {
 		n.meet()
 	}
+	n.reconsider()
 	return nil
 }
 
@@ -138,13 +144,13 @@ func (n *Node) follow(ctx context.Context, body []byte) (any, error) {
 	}
 	if have := n.size(); m.From > have {
 		if err := n.pull(ctx); err != nil {
-			return wire.Followed{Size: n.size(), Refused: err.Error()}, nil //nolint:nilerr // told in the answer
+			return wire.Followed{Size: n.size(), Refused: err.Error()}, nil
 		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := n.extend(m.From, m.Entries); err != nil {
-		return wire.Followed{Size: n.tree.Size(), Refused: err.Error()}, nil //nolint:nilerr // told in the answer
+		return wire.Followed{Size: n.tree.Size(), Refused: err.Error()}, nil
 	}
 	answer := wire.Followed{Size: n.tree.Size()}
 	lines, err := n.cosign(ctx, []byte(m.Note))
@@ -197,6 +203,14 @@ func (n *Node) cosign(ctx context.Context, note []byte) ([]byte, error) {
 	lines, err := n.witness.Cosign(ctx, journal.Request{
 		Note: note, OldSize: n.seen, Proof: proof, Newest: n.state.NewestTime().Time(),
 	}, n.cfg.Now())
+	if fork, ok := errors.AsType[*journal.ForkError](err); ok {
+		if proof, err := custody.Encode(fork.Proof); err == nil {
+			n.cfg.Log.Error("the control plane's log has forked", "size", c.Size, "proof", string(proof))
+		}
+	}
+	if err == nil && c.Root != root { // the witness cosigned it before; the entries are not those of then
+		return nil, fmt.Errorf("the head of %d entries is of another journal than the entries", c.Size)
+	}
 	if err == nil {
 		n.seen = size
 	}
@@ -274,8 +288,8 @@ const maxHeadAge = 60 * time.Second
 const headWait = 5 * time.Second
 
 // covered waits until a fresh head that a quorum cosigned covers the entry at index,
-// and returns its size.
-func (n *Node) covered(ctx context.Context, index int64) (int64, error) {
+// and returns it.
+func (n *Node) covered(ctx context.Context, index int64) (journal.Head, error) {
 	ctx, cancel := context.WithTimeout(ctx, headWait)
 	defer cancel()
 	for {
@@ -286,14 +300,14 @@ func (n *Node) covered(ctx context.Context, index int64) (int64, error) {
 		if head.Size > index {
 			stale := head.Fresh(n.cfg.Now(), maxHeadAge)
 			if stale == nil {
-				return head.Size, nil
+				return head, nil
 			}
 			err = refuse("head", "%v", stale)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return 0, err
+			return head, err
 		}
 	}
 }

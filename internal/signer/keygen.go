@@ -47,12 +47,12 @@ func (n *Node) keygen(ctx context.Context, body []byte) (any, error) {
 		Attempt: 1, Expiry: m.Expires, Initiator: coordinator, Nonce: m.Nonce,
 	}, nil)
 	if err != nil {
-		return wire.KeygenDone{Failed: n.failure(err)}, nil
+		return wire.KeygenDone{Failed: n.failure(m.Intent, err)}, nil
 	}
 	defer session.Close()
 	share, _, err := dkg.Run(ctx, session, func(s *tss.KeyShare) error { return n.cfg.Store.SaveShare(m.Intent, s) })
 	if err != nil {
-		return wire.KeygenDone{Failed: n.failure(err)}, nil
+		return wire.KeygenDone{Failed: n.failure(m.Intent, err)}, nil
 	}
 	defer share.Clear()
 	key := custody.Key{

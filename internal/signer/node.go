@@ -48,11 +48,12 @@ type Node struct {
 	tree    journal.Tree
 	log     *entryLog
 	witness *journal.Witness
-	logKey  hybrid.PublicKey // that witness was made for
-	seen    int64            // size of the head that the witness cosigned last
-	head    journal.Head     // newest that a quorum cosigned and that agrees with tree
-	changed chan struct{}    // closed and replaced when head moves on
-	broken  error            // why the node can't go on
+	logKey  hybrid.PublicKey                       // that witness was made for
+	seen    int64                                  // size of the head that the witness cosigned last
+	head    journal.Head                           // newest that a quorum cosigned and that agrees with tree
+	changed chan struct{}                          // closed and replaced when head moves on
+	broken  error                                  // why the node can't go on
+	signing map[*wire.Sign]context.CancelCauseFunc // sessions that run; see reconsider
 
 	known atomic.Pointer[map[string]hybrid.PublicKey] // whom the node talks to; see meet
 }
@@ -64,6 +65,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, name: cfg.Keys.Public.ID, charter: cfg.Charter.Hash(), changed: make(chan struct{}),
+		signing: make(map[*wire.Sign]context.CancelCauseFunc),
 	}
 	n.origin = journal.NewOrigin(n.charter)
 	n.state = state.New(n.charter)

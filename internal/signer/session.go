@@ -30,7 +30,7 @@ func parties(st *state.State, set custody.SignerSet) (tss.Parties, error) {
 			return nil, err
 		}
 		for range m.IDs {
-			out = append(out, tss.Party{ID: uint16(len(out) + 1), Owner: key}) //nolint:gosec // at most 16
+			out = append(out, tss.Party{ID: uint16(len(out) + 1), Owner: key})
 		}
 	}
 	return out, nil
@@ -63,7 +63,7 @@ func suiteOf(s custody.Scheme) (tss.Suite, error) {
 
 // nonceOf is the random part of the i-th proposal of one invitation.
 func nonceOf(invitation custody.Hash, i int) [32]byte {
-	return sha256.Sum256(binary.BigEndian.AppendUint32(invitation[:], uint32(i))) //nolint:gosec // at most custody.MaxClaims
+	return sha256.Sum256(binary.BigEndian.AppendUint32(invitation[:], uint32(i)))
 }
 
 // open refuses an invitation that is over, by this node's clock.
@@ -75,7 +75,8 @@ func (n *Node) open(expires int64) error {
 }
 
 // failure tells the control plane why a session failed and whom it convicts.
-func (n *Node) failure(err error) *wire.Failure {
+func (n *Node) failure(intent custody.ID[custody.Intent], err error) *wire.Failure {
+	n.cfg.Log.Warn("session failed", "intent", intent, "reason", err.Error())
 	f := &wire.Failure{Reason: err.Error()}
 	var faults tss.Faults
 	if !errors.As(err, &faults) {

@@ -11,6 +11,7 @@ import (
 	"github.com/cofferhq/coffer/internal/chain"
 	"github.com/cofferhq/coffer/internal/chain/chains"
 	"github.com/cofferhq/coffer/internal/custody"
+	"github.com/cofferhq/coffer/internal/journal"
 	"github.com/cofferhq/coffer/internal/state"
 	"github.com/cofferhq/coffer/internal/wire"
 	"github.com/cofferhq/coffer/tss"
@@ -30,14 +31,17 @@ func (n *Node) sign(ctx context.Context, body []byte) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Unix(m.Expires, 0).Sub(n.cfg.Now()))
 	defer cancel()
+	n.cfg.Log.Info("asked to sign", "intent", m.Intent, "prepared", m.Prepared, "signers", m.Signers, "sha256", custody.Hash(sha256.Sum256(m.Details)))
 	job, err := n.check(ctx, &m)
 	if err != nil {
 		return nil, err
 	}
 	defer job.share.Clear()
+	ctx, end := n.whileAllowed(ctx, &m, job)
+	defer end()
 	signatures, err := n.run(ctx, job, &m)
 	if err != nil {
-		return wire.SignDone{Failed: n.failure(err)}, nil
+		return wire.SignDone{Failed: n.failure(m.Intent, err)}, nil
 	}
 	messages := make([]custody.Hash, len(job.effects.Messages))
 	for i, message := range job.effects.Messages {
@@ -48,7 +52,7 @@ func (n *Node) sign(ctx context.Context, body []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.cfg.Log.Info("signed", "intent", m.Intent, "entry", job.order.Prepared.Index, "head", job.head, "rule", job.order.Rule,
+	n.cfg.Log.Info("signed", "intent", m.Intent, "entry", job.order.Prepared.Index, "head", job.head.Size, "rule", job.order.Rule,
 		"does", job.effects.String(), "signatures", len(signatures))
 	return wire.SignDone{Signatures: signatures, Receipt: receipt}, nil
 }
@@ -56,7 +60,7 @@ func (n *Node) sign(ctx context.Context, body []byte) (any, error) {
 // job is an invitation that this node has accepted.
 type job struct {
 	order   *state.Signable
-	head    int64 // size of the cosigned head that it is under
+	head    journal.Head // that it is under
 	effects *chain.Effects
 	share   *tss.KeyShare
 	signers []uint16 // ids, ascending
@@ -96,6 +100,35 @@ func (n *Node) maySign(m *wire.Sign) (*state.Signable, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.state.MaySign(m.Intent, m.Prepared, custody.At(n.cfg.Now()))
+}
+
+// whileAllowed bounds a session by what it was accepted on: it ends when the head that
+// it is under is too old, and when an entry comes after which the transaction may no
+// longer be signed.
+func (n *Node) whileAllowed(ctx context.Context, m *wire.Sign, j *job) (context.Context, func()) {
+	ctx, stale := context.WithTimeout(ctx, j.head.CurrentTime.Add(maxHeadAge).Sub(n.cfg.Now()))
+	ctx, cancel := context.WithCancelCause(ctx)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.signing[m] = cancel
+	n.reconsider()
+	return ctx, func() {
+		n.mu.Lock()
+		delete(n.signing, m)
+		n.mu.Unlock()
+		cancel(nil)
+		stale()
+	}
+}
+
+// reconsider ends the sessions whose transaction may no longer be signed. The caller
+// holds mu.
+func (n *Node) reconsider() {
+	for m, end := range n.signing {
+		if _, err := n.state.MaySign(m.Intent, m.Prepared, custody.At(n.cfg.Now())); err != nil {
+			end(err)
+		}
+	}
 }
 
 // chosen returns the ids of the signers named, if they are distinct members of the
