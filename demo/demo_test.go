@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"io"
-	"os"
 	"os/exec"
 	"regexp"
 	"testing"
@@ -21,13 +20,8 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	dir, err := os.MkdirTemp("", "coffer-demo-") // a short name
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	var told bytes.Buffer
-	err = run(t.Context(), options{root: "..", bin: bin, dir: dir, exit: true}, io.MultiWriter(&told, t.Output()))
+	err = run(t.Context(), options{root: "..", bin: bin, dir: t.TempDir(), exit: true}, io.MultiWriter(&told, t.Output()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -165,7 +165,7 @@ func startDeployment(t *testing.T, n *btcdtest.Node) *deployment {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	options := app.DevOptions{Now: time.Now, Bitcoin: &app.Bitcoin{
-		Network: regtest.Network, URL: n.URL, User: n.User, Password: config.Path(password), Confirmations: 1, Final: 2, Poll: "20ms", Start: 1,
+		Network: string(regtest.Network), URL: n.URL, User: n.User, Password: config.Path(password), Confirmations: 1, Final: 2, Poll: "20ms", Start: 1,
 	}}
 	ready, done := make(chan app.Ready, 1), make(chan error, 1)
 	options.Ready = func(r app.Ready) { ready <- r }
