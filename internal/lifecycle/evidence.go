@@ -14,15 +14,16 @@ import (
 // Evidence returns the evidence bundle of a transfer whose transaction was signed, in
 // canonical JSON, under the newest head that a quorum cosigned.
 func (l *Lifecycle) Evidence(ctx context.Context, id custody.ID[custody.Intent]) ([]byte, error) {
+	in, err := l.cfg.Store.Intent(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	all, err := l.cfg.Store.TransactionsOf(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(t store.Transaction) bool { return t.Signed == nil })
 	if len(all) == 0 {
-		if _, err := l.cfg.Store.Intent(ctx, id); err != nil {
-			return nil, err
-		}
 		return nil, &custody.Error{Code: custody.Conflict, Field: "intent", Message: "nothing of it was signed, so there is nothing to prove"}
 	}
 	tx := all[len(all)-1]
@@ -45,14 +46,10 @@ func (l *Lifecycle) Evidence(ctx context.Context, id custody.ID[custody.Intent])
 		return nil, err
 	}
 	charter := custody.Hash{}
-	var account chain.Account
-	err = l.cfg.Store.Advance(ctx, func(t *store.Tx) error { // it only reads
-		charter = t.State().CharterHash()
-		in, err := t.Intent(ctx, id)
-		if err != nil {
-			return err
-		}
-		account, err = l.account(ctx, t, in.Wallet)
+	var of chain.Account
+	err = l.cfg.Store.View(func(s *state.State) error {
+		charter = s.CharterHash()
+		of, err = account(ctx, s, l.cfg.Store.Reader, in.Wallet)
 		return err
 	})
 	if err != nil {
@@ -62,6 +59,6 @@ func (l *Lifecycle) Evidence(ctx context.Context, id custody.ID[custody.Intent])
 	if err != nil {
 		return nil, err
 	}
-	b.Transaction, b.ChainCode = tx.Details, account.ChainCode
+	b.Transaction, b.ChainCode = tx.Details, of.ChainCode
 	return custody.Encode(b)
 }

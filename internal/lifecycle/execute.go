@@ -68,14 +68,14 @@ func (l *Lifecycle) sign(ctx context.Context, v state.IntentView, p state.Prepar
 		return &custody.Error{Code: custody.Internal, Message: "not a transfer"}
 	}
 	order := ceremony.Order{Intent: v.Intent.ID, Prepared: p.Leaf, Index: p.Index, Details: tx.Details}
-	var account chain.Account
-	err = l.cfg.Store.Advance(ctx, func(t *store.Tx) error { // it only reads
-		if account, err = l.account(ctx, t, transfer.Wallet); err != nil {
+	var from chain.Account
+	err = l.cfg.Store.View(func(s *state.State) error {
+		if from, err = account(ctx, s, l.cfg.Store.Reader, transfer.Wallet); err != nil {
 			return err
 		}
-		order.Set = t.State().Key(t.State().Wallet(transfer.Wallet).Key).Set
-		if to := t.State().Wallet(transfer.Destination.Wallet); to != nil {
-			order.Recipient, err = t.ChainCode(ctx, to.Key)
+		order.Set = s.Key(s.Wallet(transfer.Wallet).Key).Set
+		if to := s.Wallet(transfer.Destination.Wallet); to != nil {
+			order.Recipient, err = l.cfg.Store.ChainCode(ctx, to.Key)
 		}
 		return err
 	})
@@ -86,7 +86,7 @@ func (l *Lifecycle) sign(ctx context.Context, v state.IntentView, p state.Prepar
 	if err != nil {
 		return err
 	}
-	effects, err := family.Decode(account, tx.Details)
+	effects, err := family.Decode(from, tx.Details)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (l *Lifecycle) sign(ctx context.Context, v state.IntentView, p state.Prepar
 	for i, s := range done.Signatures {
 		signatures[i] = s
 	}
-	signed, err := family.Assemble(account, tx.Details, signatures)
+	signed, err := family.Assemble(from, tx.Details, signatures)
 	if err != nil {
 		return err
 	}

@@ -42,15 +42,15 @@ func (l *Lifecycle) prepare(ctx context.Context, v state.IntentView) error {
 		if err := t.State().MayPrepare(v.Intent.ID, t.Now()); err != nil {
 			return err
 		}
-		coins, err := l.spendable(ctx, t, transfer.Network, transfer.Wallet)
+		coins, err := spendable(ctx, t, transfer.Network, transfer.Wallet)
 		if err != nil {
 			return err
 		}
-		account, err := l.account(ctx, t, transfer.Wallet)
+		account, err := account(ctx, t.State(), t.Reader, transfer.Wallet)
 		if err != nil {
 			return err
 		}
-		change, _, err := l.addAddress(ctx, t, transfer.Wallet, changing)
+		change, _, err := addAddress(ctx, t, transfer.Wallet, changing)
 		if err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func (l *Lifecycle) prepare(ctx context.Context, v state.IntentView) error {
 
 // spendable are a wallet's coins that are in a block, deep enough, and claimed by
 // nobody.
-func (l *Lifecycle) spendable(ctx context.Context, t *store.Tx, network custody.Network, wallet custody.ID[custody.Wallet]) ([]bitcoin.Coin, error) {
+func spendable(ctx context.Context, t *store.Tx, network custody.Network, wallet custody.ID[custody.Wallet]) ([]bitcoin.Coin, error) {
 	tip, _, err := t.Tip(ctx, network)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"github.com/cofferhq/coffer/internal/chain/bitcoin"
 	"github.com/cofferhq/coffer/internal/chain/chains"
 	"github.com/cofferhq/coffer/internal/custody"
+	"github.com/cofferhq/coffer/internal/state"
 	"github.com/cofferhq/coffer/internal/store"
 )
 
@@ -85,7 +86,7 @@ func (l *Lifecycle) Approve(ctx context.Context, id custody.ID[custody.Intent], 
 // NewAddress gives out a wallet's next address to receive at, m/w/0/index.
 func (l *Lifecycle) NewAddress(ctx context.Context, wallet custody.ID[custody.Wallet]) (index uint32, address custody.Address, err error) {
 	err = l.cfg.Store.Advance(ctx, func(t *store.Tx) error {
-		index, address, err = l.addAddress(ctx, t, wallet, receiving)
+		index, address, err = addAddress(ctx, t, wallet, receiving)
 		return err
 	})
 	return index, address, err
@@ -99,8 +100,8 @@ const (
 
 // addAddress puts the next address of a branch on record, so that blocks are
 // searched for it.
-func (l *Lifecycle) addAddress(ctx context.Context, t *store.Tx, wallet custody.ID[custody.Wallet], branch uint32) (uint32, custody.Address, error) {
-	a, err := l.account(ctx, t, wallet)
+func addAddress(ctx context.Context, t *store.Tx, wallet custody.ID[custody.Wallet], branch uint32) (uint32, custody.Address, error) {
+	a, err := account(ctx, t.State(), t.Reader, wallet)
 	if err != nil {
 		return 0, "", err
 	}
@@ -124,16 +125,16 @@ func (l *Lifecycle) addAddress(ctx context.Context, t *store.Tx, wallet custody.
 }
 
 // account is a wallet with its key and chain code.
-func (l *Lifecycle) account(ctx context.Context, t *store.Tx, wallet custody.ID[custody.Wallet]) (chain.Account, error) {
-	w := t.State().Wallet(wallet)
+func account(ctx context.Context, s *state.State, r store.Reader, wallet custody.ID[custody.Wallet]) (chain.Account, error) {
+	w := s.Wallet(wallet)
 	if w == nil {
 		return chain.Account{}, &custody.Error{Code: custody.NotFound, Field: "wallet", Message: "not on record"}
 	}
-	k := t.State().Key(w.Key)
+	k := s.Key(w.Key)
 	if k == nil {
 		return chain.Account{}, &custody.Error{Code: custody.NotFound, Field: "key", Message: "not on record"}
 	}
-	chainCode, err := t.ChainCode(ctx, w.Key)
+	chainCode, err := r.ChainCode(ctx, w.Key)
 	if err != nil {
 		return chain.Account{}, err
 	}
