@@ -22,6 +22,7 @@ func compare(a, b custody.Name) int { return cmp.Compare(a, b) }
 const (
 	keygenTime = 30 * time.Second
 	signTime   = 10 * time.Second
+	inputTime  = 50 * time.Millisecond // more for each signature
 	attempts   = 4
 )
 
@@ -81,6 +82,7 @@ type Order struct {
 	Index     int64        // of that entry
 	Set       custody.SignerSet
 	Details   []byte
+	Messages  int          // how many signatures it takes
 	Recipient custody.Hash // chain code of the key of an INTERNAL recipient; zero for others
 }
 
@@ -108,10 +110,11 @@ func (c *Coordinator) Sign(ctx context.Context, o Order) (*Signatures, error) {
 		if err != nil {
 			return nil, err
 		}
-		session, cancel := context.WithTimeout(ctx, signTime)
+		limit := signTime + time.Duration(o.Messages)*inputTime
+		session, cancel := context.WithTimeout(ctx, limit)
 		answers := invite[wire.SignDone](session, c, signers, wire.SignTopic, wire.Sign{
 			Intent: o.Intent, Prepared: o.Prepared, Details: o.Details, Signers: signers, Nonce: nonce,
-			Expires: c.cfg.Now().Add(signTime).Unix(), Recipient: o.Recipient,
+			Expires: c.cfg.Now().Add(limit).Unix(), Recipient: o.Recipient,
 		}, signFailed)
 		cancel()
 		if done := complete(answers); done != nil {

@@ -90,6 +90,7 @@ func (l *Lifecycle) sign(ctx context.Context, v state.IntentView, p state.Prepar
 	if err != nil {
 		return err
 	}
+	order.Messages = len(effects.Messages)
 	done, err := l.cfg.Nodes.Sign(ctx, order)
 	if err != nil {
 		return err

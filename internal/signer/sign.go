@@ -238,8 +238,8 @@ func (n *Node) run(ctx context.Context, j *job, m *wire.Sign) ([]custody.Blob, e
 		free  = make(chan struct{}, parallel)
 	)
 	for i, message := range j.effects.Messages {
+		free <- struct{}{} // in the order of the messages, so that all nodes run the same sessions
 		work.Go(func() {
-			free <- struct{}{}
 			defer func() { <-free }()
 			signature, err := n.signOne(ctx, j, m, i, message)
 			if err != nil {
