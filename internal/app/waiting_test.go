@@ -38,6 +38,19 @@ func TestWaits(t *testing.T) {
 		b.bitcoin.Pay(custody.Address(address), 20_000_000)
 		b.finish(intent)
 	})
+	// A transaction of more inputs than a node signs at once.
+	t.Run("many inputs", func(t *testing.T) {
+		address := b.coffer("otto", "wallets", "address", b.wallet, "--new")["address"].(string)
+		for range 60 {
+			b.bitcoin.Pay(custody.Address(address), 10_000_000)
+		}
+		b.bitcoin.Mine(1)
+		b.balance("1100000000")
+		intent := b.coffer("otto", "transfers", "create", "--from", b.wallet, "--to", "destination:"+b.supplier, "--amount", "10.5", "--fee-limit", "0.01", "--yes")["intent"].(string)
+		b.coffer("ida", "intents", "approve", intent, "--yes")
+		b.coffer("tom", "intents", "approve", intent, "--yes")
+		b.finish(intent)
+	})
 	t.Run("delay", func(t *testing.T) {
 		b.changePolicy(strings.NewReplacer("version: 1\n", "version: 2\n", "allow: {}", "allow: {delay: 2s}").Replace(b.policy()))
 		intent := b.pay("0.11")
