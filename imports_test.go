@@ -43,7 +43,7 @@ var rows = []row{
 	{"internal/policy/compile", []string{"internal/policy", "internal/custody"}, "what people write is made into what nodes parse, outside the nodes"},
 	{"internal/authz", []string{"internal/custody", "internal/hybrid"}, "who signed is checked without knowing what it counts for"},
 	{"internal/journal", []string{"internal/hybrid"}, "the log holds bytes; what they mean is decided above it"},
-	{"internal/chain", []string{"internal/custody", "tss/derive"}, "what all networks share: how a transaction is read and checked"},
+	{"internal/chain", []string{"internal/custody", "tss/derive", "tss/hash"}, "what all networks share: how a transaction is read and checked"},
 	{"internal/chain/bitcoin", []string{"internal/chain", "internal/custody", "tss", "tss/derive", "tss/frost", "tss/group", "tss/hash"}, "one family of networks: addresses by derivation, transactions by bytes"},
 	{"internal/chain/chains", []string{"internal/chain", "internal/chain/...", "internal/custody"}, "the one place that knows all families"},
 	{"internal/state", []string{"internal/custody", "internal/hybrid", "internal/policy", "internal/authz", "internal/journal", "internal/chain", "internal/chain/chains", "tss/..."}, "Apply joins the pure parts, and nothing that does I/O"},
@@ -62,13 +62,13 @@ var rows = []row{
 	{"internal/network/btcdtest", []string{"internal/custody", "internal/network", "internal/network/regtest"}, "the same for tests"},
 
 	{"internal/signer", []string{"internal/wire", "internal/bus", "internal/keyfile", "internal/keystore", "internal/config", "internal/chain", "internal/chain/chains", "internal/custody", "internal/hybrid", "internal/journal", "internal/state", "tss/..."}, "the node decides by pure code and its own disk; of the control plane it knows messages alone"},
-	{"internal/ceremony", []string{"internal/wire", "internal/bus", "internal/store", "internal/custody", "internal/hybrid", "internal/journal", "internal/state", "tss/hash"}, "the control plane's side of what it does with nodes"},
+	{"internal/ceremony", []string{"internal/wire", "internal/bus", "internal/store", "internal/custody", "internal/hybrid", "internal/journal", "internal/state", "internal/chain"}, "the control plane's side of what it does with nodes"},
 	{"internal/lifecycle", []string{"internal/ceremony", "internal/store", "internal/network", "internal/chain", "internal/chain/...", "internal/custody", "internal/journal", "internal/policy", "internal/state"}, "moves intents on, and asks others to act"},
 	{"internal/server", []string{"api", "internal/store", "internal/custody", "internal/journal", "internal/policy", "internal/state", "tss/derive"}, "shows what is on record and takes what people send"},
 	{"internal/app", []string{"internal/..."}, "the one page that joins everything"},
 
 	{"api", nil, "the API's types, for any client"},
-	{"api/client", []string{"api", "internal/custody", "internal/state", "internal/chain", "internal/chain/chains", "tss/derive", "tss/hash"}, "a client that verifies runs the nodes' own code"},
+	{"api/client", []string{"api", "internal/custody", "internal/state", "internal/chain", "internal/chain/chains", "tss/derive"}, "a client that verifies runs the nodes' own code"},
 
 	{"cmd/...", []string{"tss/...", "internal/...", "api/..."}, "programs are thin and at the top"},
 	{"demo", []string{"internal/..."}, "the demonstration plays operators, customers and an intruder"},

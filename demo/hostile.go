@@ -153,7 +153,7 @@ func intrude(ctx context.Context, d *app.Deployment) (i *intruder, err error) {
 	}
 	log := slog.New(slog.DiscardHandler)
 	i.nodes, err = ceremony.New(ctx, ceremony.Config{
-		Store: i.store, Bus: i.end, Charter: charter.Hash(), LogKey: keys.Log, Now: clock, Rand: rand.Reader, Log: log,
+		Store: i.store, Bus: i.end, LogKey: keys.Log, Now: clock, Rand: rand.Reader, Log: log,
 	})
 	if err != nil {
 		return nil, err

@@ -10,7 +10,6 @@ import (
 	"github.com/cofferhq/coffer/internal/custody"
 	"github.com/cofferhq/coffer/internal/state"
 	"github.com/cofferhq/coffer/tss/derive"
-	"github.com/cofferhq/coffer/tss/hash"
 )
 
 // FalseAddress says that the server showed an address that isn't the wallet's.
@@ -130,15 +129,14 @@ func (c *Client) computeAddress(ctx context.Context, id custody.ID[custody.Walle
 	if err := code.UnmarshalText([]byte(shown.ChainCode)); err != nil {
 		return "", nil, unparsed("the chain code", err)
 	}
-	if commitment := custody.Hash(hash.Sum("cc", code[:])); commitment != key.ChainCode {
+	if commitment := chain.Commitment(code); commitment != key.ChainCode {
 		return "", nil, &Difference{"chainCode", "one with the commitment " + key.ChainCode.String(), "one with " + commitment.String()}
 	}
 	family, err := chains.For(wallet.Network)
 	if err != nil {
 		return "", nil, err
 	}
-	account := chain.Account{Network: wallet.Network, Scheme: key.Scheme, PublicKey: key.PublicKey, ChainCode: code, Path: wallet.Path}
-	address, err := family.Address(account, 0, index)
+	address, err := family.Address(chain.AccountOf(wallet, key, code), 0, index)
 	if err != nil {
 		return "", nil, err
 	}

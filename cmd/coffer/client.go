@@ -12,7 +12,6 @@ import (
 	"github.com/cofferhq/coffer/api"
 	"github.com/cofferhq/coffer/api/client"
 	"github.com/cofferhq/coffer/internal/custody"
-	"github.com/cofferhq/coffer/internal/state"
 )
 
 // exitStatuses is how the help of commands that ask a server tells them.
@@ -40,13 +39,9 @@ func classified(err error) error {
 		return err
 	}
 	code := client.Code(err)
-	_, forged := errors.AsType[*state.CheckError](err)
 	_, answered := errors.AsType[*api.Problem](err)
 	_, coded := errors.AsType[*custody.Error](err)
-	switch {
-	case forged:
-		code = custody.Unauthenticated
-	case code == custody.Internal && !answered && !coded:
+	if code == custody.Internal && !answered && !coded {
 		return &statusError{exitFailure, err}
 	}
 	return &statusError{code.Handling().Exit, err}

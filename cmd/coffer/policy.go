@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -179,22 +178,6 @@ func oneFile(cmd *cobra.Command, args []string) error {
 // maxPolicyFile is the most of a file that is read; its own limits are lower.
 const maxPolicyFile = 1 << 20
 
-func readPolicyFile(name string) ([]byte, error) {
-	f, err := os.Open(name) //nolint:gosec // the user names the file
-	if err != nil {
-		return nil, usagef("%v", err)
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	data, err := io.ReadAll(io.LimitReader(f, maxPolicyFile+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	case len(data) > maxPolicyFile:
-		return nil, usagef("%s: more than 1 MiB", name)
-	}
-	return data, nil
-}
-
 func written(err error) error {
 	if err != nil {
 		return fmt.Errorf("write the result: %w", err)
@@ -203,7 +186,7 @@ func written(err error) error {
 }
 
 func compileFile(name string, groups map[custody.Name]int) (*compile.Compiled, error) {
-	source, err := readPolicyFile(name)
+	source, err := readFile(name, maxPolicyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -289,7 +272,7 @@ func groupsOf(name string) (map[custody.Name]int, error) {
 	if name == "" {
 		return nil, nil
 	}
-	data, err := readPolicyFile(name)
+	data, err := readFile(name, maxPolicyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -325,7 +308,7 @@ func evalPolicy(cmd *cobra.Command, name, factsName, now string, asJSON bool) er
 	if err != nil {
 		return err
 	}
-	data, err := readPolicyFile(factsName)
+	data, err := readFile(factsName, maxPolicyFile)
 	if err != nil {
 		return err
 	}
@@ -359,7 +342,7 @@ func testPolicy(cmd *cobra.Command, name string) error {
 		return err
 	}
 	beside := strings.TrimSuffix(name, filepath.Ext(name)) + ".test" + filepath.Ext(name)
-	source, err := readPolicyFile(beside)
+	source, err := readFile(beside, maxPolicyFile)
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func Open(ctx context.Context, f *File, now func() time.Time, log *slog.Logger) 
 		return nil, err
 	}
 	c.nodes, err = ceremony.New(ctx, ceremony.Config{
-		Store: c.store, Bus: c.bus, Charter: charter.Hash(), LogKey: keys.Log, Now: now, Rand: rand.Reader, Log: log,
+		Store: c.store, Bus: c.bus, LogKey: keys.Log, Now: now, Rand: rand.Reader, Log: log,
 	})
 	if err != nil {
 		return nil, err

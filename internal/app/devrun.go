@@ -27,7 +27,6 @@ type DevOptions struct {
 	Bitcoin *Bitcoin    // a node to use instead of those of the configuration
 	Ready   func(Ready) // called once, when all of it runs
 	Now     func() time.Time
-	Level   slog.Level
 }
 
 // Run runs the deployment, with the control plane in this process and each node in
@@ -48,7 +47,7 @@ func (d *Deployment) Run(ctx context.Context, o DevOptions) (err error) {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // only a log
-	log := slog.New(slog.NewJSONHandler(file, &slog.HandlerOptions{Level: o.Level}))
+	log := slog.New(slog.NewJSONHandler(file, nil))
 	control, err := Open(ctx, f, o.Now, log)
 	if err != nil {
 		return err

@@ -89,12 +89,11 @@ type Handler = func(ctx context.Context, from string, body []byte) ([]byte, erro
 
 // Endpoint is one party's end of the bus. Its methods may be called by several goroutines.
 type Endpoint struct {
-	cfg     Config
-	dropped atomic.Uint64
-	stop    func() // of the subscription
-	ctx     context.Context
-	cancel  context.CancelFunc
-	work    sync.WaitGroup
+	cfg    Config
+	stop   func() // of the subscription
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
 
 	receiving sync.Mutex // one frame at a time, whatever the transport does
 	random    sync.Mutex
@@ -152,9 +151,6 @@ func validParty(name string) bool {
 	var n custody.Name
 	return name == Coordinator || n.UnmarshalText([]byte(name)) == nil
 }
-
-// Dropped counts the frames that were dropped so far.
-func (e *Endpoint) Dropped() uint64 { return e.dropped.Load() }
 
 // Close ends everything that waits or runs, with [ErrClosed] as the cause, and returns when it
 // has ended. A handler must not call it. It leaves the transport open.
@@ -239,7 +235,6 @@ func (e *Endpoint) lookup(name string) *peer {
 }
 
 func (e *Endpoint) drop(peer string, err error) {
-	e.dropped.Add(1)
 	e.cfg.Report(peer, err)
 }
 

@@ -1,6 +1,7 @@
 package ceremony
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,19 +24,17 @@ import (
 
 // Config is what a Coordinator is made of.
 type Config struct {
-	Store   *store.Store
-	Bus     *bus.Endpoint
-	Charter custody.Hash
-	LogKey  hybrid.PrivateKey // signs checkpoints
-	Now     func() time.Time
-	Rand    io.Reader
-	Log     *slog.Logger
+	Store  *store.Store
+	Bus    *bus.Endpoint
+	LogKey hybrid.PrivateKey // signs checkpoints
+	Now    func() time.Time
+	Rand   io.Reader
+	Log    *slog.Logger
 }
 
 // Coordinator hands the journal to the nodes and runs sessions with them.
 type Coordinator struct {
-	cfg    Config
-	origin journal.Origin
+	cfg Config
 
 	mu      sync.Mutex
 	nodes   map[custody.Name]*node
@@ -68,7 +67,6 @@ type NodeStatus struct {
 	Reachable bool
 	Size      int64 // entries that it has
 	Seen      time.Time
-	Reason    string // of its last refusal or silence; empty while all is well
 }
 
 // The paces of the follow loops.
@@ -82,7 +80,7 @@ const (
 
 // New prepares a coordinator, with the newest head on record.
 func New(ctx context.Context, cfg Config) (*Coordinator, error) {
-	c := &Coordinator{cfg: cfg, origin: journal.NewOrigin(cfg.Charter), nodes: make(map[custody.Name]*node), changed: make(chan struct{})}
+	c := &Coordinator{cfg: cfg, nodes: make(map[custody.Name]*node), changed: make(chan struct{})}
 	note, _, err := cfg.Store.Head(ctx)
 	if err != nil {
 		return nil, err
@@ -155,11 +153,11 @@ func (c *Coordinator) checkpoint() error {
 	if size <= have || size == 0 {
 		return nil
 	}
-	root, err := journal.Root(size, c.cfg.Store)
+	newest, err := c.cfg.Store.Checkpoint(size)
 	if err != nil {
 		return fmt.Errorf("root of %d entries: %w", size, err)
 	}
-	note, err := journal.SignCheckpoint(journal.Checkpoint{Origin: c.origin, Size: size, Root: root}, c.cfg.LogKey)
+	note, err := journal.SignCheckpoint(newest, c.cfg.LogKey)
 	if err != nil {
 		return err
 	}
@@ -180,6 +178,11 @@ func (c *Coordinator) update(change func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	change()
+	c.wake()
+}
+
+// wake wakes whoever waits for a change. The caller holds mu.
+func (c *Coordinator) wake() {
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
@@ -316,8 +319,7 @@ func (c *Coordinator) gather(ctx context.Context, n *node, todo asked, lines []b
 		return err
 	}
 	c.head, c.note = head, note
-	close(c.changed)
-	c.changed = make(chan struct{})
+	c.wake()
 	return nil
 }
 
@@ -401,9 +403,9 @@ func (c *Coordinator) Nodes() []NodeStatus {
 	defer c.mu.Unlock()
 	var out []NodeStatus
 	for _, n := range c.nodes {
-		out = append(out, NodeStatus{n.name, c.reachable(n), n.size, n.seen, n.reason})
+		out = append(out, NodeStatus{n.name, c.reachable(n), n.size, n.seen})
 	}
-	slices.SortFunc(out, func(a, b NodeStatus) int { return compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b NodeStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 

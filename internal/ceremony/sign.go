@@ -1,7 +1,6 @@
 package ceremony
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,12 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cofferhq/coffer/internal/chain"
 	"github.com/cofferhq/coffer/internal/custody"
 	"github.com/cofferhq/coffer/internal/wire"
-	"github.com/cofferhq/coffer/tss/hash"
 )
-
-func compare(a, b custody.Name) int { return cmp.Compare(a, b) }
 
 // How long sessions may take.
 const (
@@ -47,14 +44,12 @@ func (c *Coordinator) Keygen(ctx context.Context, intent custody.ID[custody.Inte
 	record := &custody.KeyRecord{Intent: intent, Attestations: []custody.NodeSignature{}}
 	var chainCode custody.Hash
 	var first []byte
-	for _, a := range answers {
-		if a.err == nil && a.done.Failed != nil {
-			a.err = errors.New(a.done.Failed.Reason)
-		}
-		if a.err == nil && a.done.Key == nil {
+	for i := range answers {
+		a := &answers[i]
+		if a.err == nil && a.done.Failed == nil && a.done.Key == nil {
 			a.err = errors.New("answered without a key")
 		}
-		if a.err != nil {
+		if a.err != nil || a.done.Failed != nil {
 			return nil, chainCode, refused(answers, keygenFailed)
 		}
 		raw, err := custody.Encode(a.done.Key)
@@ -69,7 +64,7 @@ func (c *Coordinator) Keygen(ctx context.Context, intent custody.ID[custody.Inte
 		}
 		record.Attestations = append(record.Attestations, custody.NodeSignature{Node: a.name, Signature: a.done.Attestation})
 	}
-	if custody.Hash(hash.Sum("cc", chainCode[:])) != record.Key.ChainCode {
+	if chain.Commitment(chainCode) != record.Key.ChainCode {
 		return nil, chainCode, errors.New("the nodes' chain code isn't the one that they attest")
 	}
 	return record, chainCode, nil

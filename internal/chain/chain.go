@@ -12,6 +12,7 @@ import (
 
 	"github.com/cofferhq/coffer/internal/custody"
 	"github.com/cofferhq/coffer/tss/derive"
+	"github.com/cofferhq/coffer/tss/hash"
 )
 
 // Account is a wallet with what its addresses derive from. Addresses to receive
@@ -22,6 +23,17 @@ type Account struct {
 	PublicKey []byte       // of the threshold key, as in [custody.Key]
 	ChainCode custody.Hash // of the threshold key; confidential
 	Path      uint32       // the wallet's
+}
+
+// AccountOf is a wallet with its key. chainCode is the key's; whether it is the one
+// that the nodes attested, [Commitment] tells.
+func AccountOf(w *custody.Wallet, k *custody.Key, chainCode custody.Hash) Account {
+	return Account{Network: w.Network, Scheme: k.Scheme, PublicKey: k.PublicKey, ChainCode: chainCode, Path: w.Path}
+}
+
+// Commitment is what stands on record of a chain code: ChainCode of [custody.Key].
+func Commitment(chainCode custody.Hash) custody.Hash {
+	return custody.Hash(hash.Sum("cc", chainCode[:]))
 }
 
 // Payment is what a transaction gives away. Amount is in base units of Asset.

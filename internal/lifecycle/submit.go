@@ -138,5 +138,5 @@ func account(ctx context.Context, s *state.State, r store.Reader, wallet custody
 	if err != nil {
 		return chain.Account{}, err
 	}
-	return chain.Account{Network: w.Network, Scheme: k.Scheme, PublicKey: k.PublicKey, ChainCode: chainCode, Path: w.Path}, nil
+	return chain.AccountOf(w, k, chainCode), nil
 }

@@ -42,7 +42,6 @@ type Bitcoin struct {
 type Block struct {
 	Hash, Previous custody.Hash
 	Height         int64
-	Time           custody.Time // what its miner says
 	Transactions   []Transaction
 }
 
@@ -176,7 +175,7 @@ func parseBlock(text string) (*Block, error) {
 		return nil, errors.New("no block: empty, or with bytes after its end")
 	}
 	block := &Block{
-		Hash: shown(m.BlockHash()), Previous: shown(m.Header.PrevBlock), Time: custody.At(m.Header.Timestamp),
+		Hash: shown(m.BlockHash()), Previous: shown(m.Header.PrevBlock),
 		Transactions: make([]Transaction, len(m.Transactions)),
 	}
 	for i, tx := range m.Transactions {

@@ -240,7 +240,7 @@ func TestSimulate(t *testing.T) {
 	} {
 		var d api.Decision
 		b.ok(call{method: "POST", path: "/v1/intents:simulate", body: b.asked(custody.TransferIntent, "ida", c.body)}, 200, &d)
-		if d.Outcome != c.outcome || d.Rule != c.rule || d.PolicyVersion != 7 || d.Policy != b.State.PolicyHash().String() {
+		if d.Outcome != c.outcome || d.Rule != c.rule || d.PolicyVersion != 7 || d.Policy != b.State.PolicyInForce().Hash().String() {
 			t.Errorf("%s: %+v", name, d)
 		}
 		if !slices.ContainsFunc(d.Trail, func(m api.Match) bool { return m.Rule == c.rule && m.Certain }) {

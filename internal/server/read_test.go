@@ -53,7 +53,7 @@ func TestRecords(t *testing.T) {
 		t.Errorf("destinations: %+v", got)
 	}
 	policy := read[api.Policy](b, "/v1/policy")
-	if policy.Hash != b.State.PolicyHash().String() || policy.Version != 7 || !strings.Contains(policy.Text, "rule restricted") {
+	if policy.Hash != b.State.PolicyInForce().Hash().String() || policy.Version != 7 || !strings.Contains(policy.Text, "rule restricted") {
 		t.Errorf("policy: %+v", policy)
 	}
 	if raw, err := custody.Canonicalize(policy.Policy); err != nil || !bytes.Equal(raw, b.Charter.Policy) {

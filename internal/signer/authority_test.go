@@ -150,7 +150,7 @@ func TestC14(t *testing.T) {
 				}
 				p.sync()
 				p.refused(c.name, p.invitation(in, r.Leaf, details), c.field, c.says)
-				p.paid(p.pay(30_000_000), nil)
+				p.paid(p.pay(30_000_000))
 			})
 		})
 	}
@@ -189,11 +189,11 @@ func TestC14LeftOut(t *testing.T) {
 // TestC15 puts keys on record that the nodes didn't make, or not like this.
 func TestC15(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plane) {
-		intent, _ := p.order(custody.BIP340Secp256k1)
+		intent := p.order(custody.BIP340Secp256k1)
 		p.sync()
 		done := p.invite(intent)
 		right := p.keyRecord(intent, done)
-		other, _ := p.order(custody.BIP340Secp256k1)
+		other := p.order(custody.BIP340Secp256k1)
 		g := group.Secp256k1.Generator()
 		for _, c := range []struct {
 			name string
@@ -237,7 +237,7 @@ func TestC15(t *testing.T) {
 			t.Error("the right key isn't on record")
 		}
 		p.refusedKeygen("done", p.keygenOf(intent), "intent", "the intent is EXECUTED")
-		p.paid(p.pay(30_000_000), nil)
+		p.paid(p.pay(30_000_000))
 	})
 }
 
@@ -287,7 +287,7 @@ func TestC14Keygen(t *testing.T) {
 		p.Must(p.Authorize(rejected))
 		p.Must(p.Say("ida", custody.No, rejected))
 		paid := p.pay(1_000_000)
-		uncovered, _ := p.order(custody.BIP340Secp256k1)
+		uncovered := p.order(custody.BIP340Secp256k1)
 		p.sync()
 		p.refusedKeygen("not on record", p.keygenOf(statetest.ID[custody.Intent](p.World)), "intent", "not on record")
 		p.refusedKeygen("an approval too few", p.keygenOf(few.ID), "intent", "the intent is SUBMITTED")
@@ -307,7 +307,7 @@ func TestC14Keygen(t *testing.T) {
 		late.Expires = p.now().Unix() + 601
 		p.refusedKeygen("too far ahead", late, "expires", "")
 
-		next, _ := p.order(custody.BIP340Secp256k1)
+		next := p.order(custody.BIP340Secp256k1)
 		p.gather(everybody...)
 		p.refusedKeygen("no head", p.keygenOf(next), "head", "doesn't cover entry")
 		p.sync()

@@ -57,7 +57,7 @@ func TestC22(t *testing.T) {
 	enumerate(t, func(t *testing.T, p *plane, first, step int) {
 		ended := make(map[custody.ID[custody.Intent]][]byte) // ceremonies, by their keys
 		for n := first; ; n += step {
-			intent, _ := p.order(custody.BIP340Secp256k1)
+			intent := p.order(custody.BIP340Secp256k1)
 			p.sync()
 			p.quiet()
 			dead := p.cut(n)
@@ -83,13 +83,13 @@ func TestC22(t *testing.T) {
 			p.Must(p.Append(custody.KeyEntry, record))
 			p.sync()
 			p.use(record.Key.ID, done["node-a"].ChainCode)
-			p.paid(p.pay(1_000_000), nil, everybody...) // every share is checked by the others
+			p.paid(p.pay(1_000_000), everybody...) // every share is checked by the others
 			if !crashed {
 				break
 			}
 		}
 		for _, pair := range pairs {
-			p.paid(p.pay(1_000_000), nil, pair...)
+			p.paid(p.pay(1_000_000), pair...)
 		}
 		p.oneShareEach(t, ended)
 	})
@@ -150,7 +150,7 @@ func TestC22Attempts(t *testing.T) {
 	for name, chosen := range map[string]int{"the first": 0, "the second": 1} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, p *plane) {
-				intent, _ := p.order(custody.BIP340Secp256k1)
+				intent := p.order(custody.BIP340Secp256k1)
 				p.sync()
 				var done [2]map[custody.Name]wire.KeygenDone
 				for i := range done {
@@ -166,7 +166,7 @@ func TestC22Attempts(t *testing.T) {
 				p.sync()
 				p.use(record.Key.ID, done[chosen]["node-a"].ChainCode)
 				for _, pair := range pairs {
-					p.paid(p.pay(1_000_000), nil, pair...)
+					p.paid(p.pay(1_000_000), pair...)
 				}
 				p.oneShareEach(t, map[custody.ID[custody.Intent]][]byte{intent: record.Key.PublicKey})
 			})

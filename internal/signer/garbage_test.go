@@ -26,7 +26,9 @@ func TestGarbage(t *testing.T) {
 		for i := range 33 {
 			topic := []string{wire.FollowTopic, wire.HeadTopic, wire.KeygenTopic, wire.SignTopic}[i%4]
 			body := make([]byte, bus.MaxBody)
-			random.Read(body) //nolint:errcheck // it never fails
+			if _, err := random.Read(body); err != nil {
+				t.Fatal(err)
+			}
 			if i%2 == 0 {
 				copy(body, `{"entries":[`)
 				for k := 12; k < len(body); k++ {
@@ -47,7 +49,7 @@ func TestGarbage(t *testing.T) {
 		if after := heap(); after > before+20<<20 {
 			t.Errorf("%d MB of the heap are in use, %d before", after>>20, before>>20)
 		}
-		p.paid(p.pay(30_000_000), nil)
+		p.paid(p.pay(30_000_000))
 	})
 }
 

@@ -241,7 +241,7 @@ func (p *plane) wait(s custody.Seconds) {
 	time.Sleep(time.Duration(s) * time.Second)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.World.Wait(s)
+	p.Wait(s)
 }
 
 // setClock sets a node's clock ahead of all others.
@@ -261,7 +261,6 @@ func newPlane(t *testing.T) *plane {
 	})
 	p := &plane{World: w, t: t, mem: bus.NewMemory(), road: new(road), nodes: make(map[custody.Name]*running)}
 	p.mem.Between(p.road.between)
-	var err error
 	for _, name := range everybody {
 		p.nodes[name] = &running{name: name, dir: t.TempDir(), log: new(logbook)}
 	}
@@ -269,11 +268,21 @@ func newPlane(t *testing.T) *plane {
 		p.start(name)
 	}
 	synctest.Wait() // until they answer
+	p.listen(statetest.HybridKey(t, "coordinator"))
+	p.sync()
+	p.set()
+	return p
+}
+
+// listen makes the plane the coordinator of an identity key.
+func (p *plane) listen(key hybrid.PrivateKey) {
+	p.t.Helper()
+	var err error
 	p.end, err = bus.New(bus.Config{
-		Charter: w.Charter.Hash(), Name: bus.Coordinator, Key: statetest.HybridKey(t, "coordinator"),
+		Charter: p.Charter.Hash(), Name: bus.Coordinator, Key: key,
 		Peers: func() map[string]hybrid.PublicKey {
 			out := make(map[string]hybrid.PublicKey)
-			for id, n := range w.Nodes {
+			for id, n := range p.Nodes {
 				out[string(id)] = n.Identity.Public()
 			}
 			return out
@@ -281,9 +290,9 @@ func newPlane(t *testing.T) *plane {
 		Transport: p.mem, Now: p.now,
 	})
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	t.Cleanup(p.end.Close)
+	p.t.Cleanup(p.end.Close)
 	p.end.Handle(wire.EntriesTopic, func(_ context.Context, _ string, body []byte) ([]byte, error) {
 		var m wire.Pull
 		if err := wire.Decode(body, &m); err != nil {
@@ -291,9 +300,6 @@ func newPlane(t *testing.T) *plane {
 		}
 		return wire.Encode(wire.Entries{Entries: p.entries(m.From)})
 	})
-	p.sync()
-	p.set()
-	return p
 }
 
 // compiled is a version of the policy as a charter or an intent carries it.
@@ -502,7 +508,7 @@ func (p *plane) wallet(path uint32) custody.ID[custody.Wallet] {
 }
 
 // order puts an authorized key generation on record.
-func (p *plane) order(scheme custody.Scheme) (custody.ID[custody.Intent], custody.ID[custody.Key]) {
+func (p *plane) order(scheme custody.Scheme) custody.ID[custody.Intent] {
 	p.t.Helper()
 	id := statetest.ID[custody.Key](p.World)
 	set := custody.SignerSet{Members: []custody.Member{}, Threshold: 2}
@@ -514,7 +520,7 @@ func (p *plane) order(scheme custody.Scheme) (custody.ID[custody.Intent], custod
 	p.Must(p.Say("tom", custody.Yes, in))
 	p.Must(p.Say("una", custody.Yes, in))
 	p.Must(p.Authorize(in))
-	return in.ID, id
+	return in.ID
 }
 
 // invite invites all nodes to a key generation.
@@ -547,7 +553,7 @@ func (p *plane) nonce() custody.Hash {
 // keygen has the nodes make a key and puts it on record.
 func (p *plane) keygen(scheme custody.Scheme) (*custody.Key, custody.Hash) {
 	p.t.Helper()
-	intent, _ := p.order(scheme)
+	intent := p.order(scheme)
 	p.sync()
 	done := p.invite(intent)
 	record := p.keyRecord(intent, done)
@@ -683,15 +689,13 @@ func (p *plane) inviteToSign(invitations map[custody.Name]wire.Sign) map[custody
 }
 
 // paid has an authorized transfer carried out: a transaction is prepared, signed by the
-// nodes named, or two, and found valid. It returns the leaf of PREPARED and the
-// transaction.
-func (p *plane) paid(in *custody.Intent, change func(*bitcoin.Order), signers ...custody.Name) (custody.Hash, []byte) {
+// nodes named, or two, and found valid.
+func (p *plane) paid(in *custody.Intent, signers ...custody.Name) {
 	p.t.Helper()
-	details := p.build(in, change)
+	details := p.build(in, nil)
 	r := p.Must(p.prepare(in, details))
 	p.sync()
 	p.assemble(details, p.sign(in, r.Leaf, details, signers...))
-	return r.Leaf, details
 }
 
 // assemble joins a transaction of the hot wallet to the signatures that all nodes asked

@@ -2,6 +2,8 @@ package signer_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"regexp"
 	"slices"
@@ -16,6 +18,7 @@ import (
 	"github.com/cofferhq/coffer/internal/custody"
 	"github.com/cofferhq/coffer/internal/hybrid"
 	"github.com/cofferhq/coffer/internal/journal"
+	"github.com/cofferhq/coffer/internal/state"
 	"github.com/cofferhq/coffer/internal/state/statetest"
 	"github.com/cofferhq/coffer/internal/wire"
 )
@@ -38,7 +41,7 @@ func TestC34File(t *testing.T) {
 		{"all but ten entries gone", func(_ *plane, data []byte) []byte { return bytes.Join(lines(data)[:10], nil) }, ""},
 		{"cut within an entry", func(_ *plane, data []byte) []byte { return data[:len(data)-100] }, ""},
 		{"the last line break gone", func(_ *plane, data []byte) []byte { return data[:len(data)-1] }, ""},
-		{"a write that was interrupted", func(_ *plane, data []byte) []byte { return append(data, `{"body":`...) }, ""},
+		{"a write that was interrupted", func(_ *plane, data []byte) []byte { return append(data, lines(data)[0][:20_000]...) }, ""},
 		{"another valid journal", func(p *plane, data []byte) []byte {
 			fork := p.branch(len(p.Entries) - 1)
 			fork.Must(fork.Tick())
@@ -92,6 +95,10 @@ func TestC34File(t *testing.T) {
 				p.Must(p.Tick())
 				p.sync()
 				p.assemble(details, p.sign(in, r.Leaf, details))
+				data, err = os.ReadFile(file(node))
+				if want := append(bytes.Join(p.Entries, []byte("\n")), '\n'); err != nil || !bytes.Equal(data, want) {
+					t.Errorf("the file has %d bytes, the journal %d: %v", len(data), len(want), err)
+				}
 			})
 		})
 	}
@@ -282,8 +289,10 @@ func TestC41Back(t *testing.T) {
 				for _, again := range []bool{false, true} {
 					for _, node := range everybody {
 						for _, from := range []int64{0, p.Tree.Size(), max(p.Tree.Size()-4, 0)} {
-							if answer := p.follow(node, from, p.entries(from), p.checkpoint()); len(answer.Lines) > 0 {
-								t.Errorf("%s cosigned from %d", node, from)
+							answer := p.follow(node, from, p.entries(from), p.checkpoint())
+							shorter := p.Tree.Size() < answer.Size
+							if len(answer.Lines) > 0 || shorter != strings.Contains(answer.Refused, "entries, this node has") {
+								t.Errorf("%s from %d: %+v", node, from, answer)
 							}
 						}
 					}
@@ -339,7 +348,7 @@ func TestC41Entries(t *testing.T) {
 			}
 		}
 		p.sync()
-		p.paid(p.pay(30_000_000), nil)
+		p.paid(p.pay(30_000_000))
 	})
 }
 
@@ -369,8 +378,14 @@ func TestC41FirstEntry(t *testing.T) {
 		p.restart("node-a")
 		p.World = silent
 		p.quiet()
-		p.Must(p.Tick())
-		node.size = 0
+
+		// The first head that it is asked to cosign, of another journal than it got.
+		fork := p.branch(len(p.Entries) - 1)
+		fork.Wait(1)
+		fork.Must(fork.Tick())
+		if answer := p.follow("node-a", 0, p.entries(0), p.checkpointOf(&fork.Tree)); answer.Size != p.Tree.Size() || len(answer.Lines) > 0 {
+			t.Errorf("the head of another journal: %+v", answer)
+		}
 		p.sync()
 	})
 }
@@ -420,6 +435,60 @@ func TestC41Clock(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestUpgrade has a node stop behind an UPGRADE to rules that it doesn't know, for as long
+// as it doesn't.
+func TestUpgrade(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plane) {
+		p.govern(custody.UpgradeIntent, &custody.Upgrade{Rules: 2})
+		p.sync()
+		next, err := custody.NewEntry(custody.Entry{Index: p.Tree.Size(), Time: p.Now, Type: custody.ObservedEntry, Body: &custody.Observed{Kind: custody.Tick}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = p.call("node-a", wire.FollowTopic, wire.Follow{From: next.Index, Entries: []jsontext.Value{next.Raw}, Note: custody.Note(p.checkpoint())}, new(wire.Followed))
+		if custody.CodeOf(err) != custody.Unavailable {
+			t.Errorf("the answer: %v", err)
+		}
+		if err := <-p.nodes["node-a"].ended; !errors.As(err, new(*state.StopError)) {
+			t.Errorf("it ended with %v", err)
+		}
+		p.nodes["node-a"].ended <- nil
+		p.nodes["node-a"].stop()
+		if err := p.tryStart("node-a"); !errors.As(err, new(*state.StopError)) {
+			t.Errorf("it started, or for another reason not: %v", err)
+		}
+	})
+}
+
+// TestControlKeys exchanges the control plane's keys, as people approve it: nodes cosign
+// for the new log key alone, and answer the new coordinator alone.
+func TestControlKeys(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plane) {
+		log, coordinator := statetest.HybridKey(t, "the next log"), statetest.HybridKey(t, "the next coordinator")
+		p.govern(custody.WitnessChangeIntent, &custody.WitnessChange{
+			Witnesses: custody.WitnessQuorum{Quorum: 2}, Control: &custody.Control{LogKey: log.Public().Bytes(), CoordinatorKey: coordinator.Public().Bytes()},
+		})
+		for _, name := range everybody {
+			p.follow(name, p.nodes[name].size, p.entries(p.nodes[name].size), p.checkpoint())
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := p.end.Call(ctx, "node-a", wire.HeadTopic, []byte(`{}`)); custody.CodeOf(err) != custody.Unavailable {
+			t.Errorf("the old coordinator is answered: %v", err)
+		}
+		p.end.Close()
+		p.listen(coordinator)
+		p.Must(p.Tick())
+		answer := p.follow("node-a", p.nodes["node-a"].size, p.entries(p.nodes["node-a"].size), p.checkpoint())
+		if len(answer.Lines) > 0 || answer.Refused == "" {
+			t.Errorf("cosigned for the old log key: %+v", answer)
+		}
+		p.Log = log
+		p.sync()
+		p.paid(p.pay(30_000_000))
+	})
 }
 
 // TestStrangers: nobody but the coordinator has anything to ask a node.

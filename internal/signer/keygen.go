@@ -5,11 +5,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cofferhq/coffer/internal/chain"
 	"github.com/cofferhq/coffer/internal/custody"
 	"github.com/cofferhq/coffer/internal/wire"
 	"github.com/cofferhq/coffer/tss"
 	"github.com/cofferhq/coffer/tss/dkg"
-	"github.com/cofferhq/coffer/tss/hash"
 )
 
 // keygen takes part in the key generation that an authorized intent asks for, and
@@ -57,7 +57,7 @@ func (n *Node) keygen(ctx context.Context, body []byte) (any, error) {
 	defer share.Clear()
 	key := custody.Key{
 		ID: order.Key, Scheme: order.Scheme, PublicKey: share.Public.Bytes(),
-		ChainCode: custody.Hash(hash.Sum("cc", share.ChainCode[:])), Epoch: 1, Set: order.Set,
+		ChainCode: chain.Commitment(share.ChainCode), Epoch: 1, Set: order.Set,
 	}
 	sum, err := custody.KeyHash(n.charter, m.Intent, key)
 	if err != nil {

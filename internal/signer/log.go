@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/cofferhq/coffer/internal/custody"
+	"github.com/cofferhq/coffer/internal/keyfile"
 )
 
 // entryLog is the node's own copy of the journal: one file, an entry's canonical
@@ -32,7 +33,7 @@ func openLog(dir string) (*entryLog, error) {
 		err = l.file.Truncate(l.size)
 	}
 	if err == nil {
-		err = syncDirectory(dir)
+		err = keyfile.SyncDirectory(name)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read the journal: %w", err), f.Close())
@@ -82,11 +83,3 @@ func (l *entryLog) append(entries [][]byte) error {
 }
 
 func (l *entryLog) close() error { return l.file.Close() }
-
-func syncDirectory(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the operator names it
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

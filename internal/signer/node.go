@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -30,7 +29,6 @@ type Config struct {
 	Dir       string // where the journal's file is
 	Transport bus.Transport
 	Now       func() time.Time
-	Rand      io.Reader // nil: crypto/rand
 	Log       *slog.Logger
 }
 
@@ -60,9 +58,6 @@ type Node struct {
 
 // New opens what the node has on disk and verifies all of it again. Run starts it.
 func New(ctx context.Context, cfg Config) (*Node, error) {
-	if cfg.Rand == nil {
-		cfg.Rand = rand.Reader
-	}
 	n := &Node{
 		cfg: cfg, name: cfg.Keys.Public.ID, charter: cfg.Charter.Hash(), changed: make(chan struct{}),
 		signing: make(map[*wire.Sign]context.CancelCauseFunc),
@@ -79,7 +74,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	var err error
 	n.bus, err = bus.New(bus.Config{
 		Charter: n.charter, Name: string(n.name), Key: cfg.Keys.Identity, Identity: cfg.Keys.TSS,
-		Peers: func() map[string]hybrid.PublicKey { return *n.known.Load() }, Transport: cfg.Transport, Now: cfg.Now, Rand: cfg.Rand,
+		Peers: func() map[string]hybrid.PublicKey { return *n.known.Load() }, Transport: cfg.Transport, Now: cfg.Now,
 		Report: func(peer string, err error) { cfg.Log.Debug("frame dropped", "peer", peer, "error", err) },
 	})
 	if err != nil {
@@ -87,7 +82,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n.tss, err = tss.NewNode(tss.Config{
 		Identity: cfg.Keys.TSS, Channel: n.bus.Channel(), Log: cfg.Store.Log(),
-		Now: func() int64 { return cfg.Now().Unix() }, Rand: cfg.Rand,
+		Now: func() int64 { return cfg.Now().Unix() }, Rand: rand.Reader,
 	})
 	if err != nil {
 		n.bus.Close()

@@ -181,7 +181,7 @@ func TestC31Stale(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, p *plane) {
-				p.paid(p.pay(1_000_000), nil) // so that the nodes have a session of the bus
+				p.paid(p.pay(1_000_000)) // so that the nodes have a session of the bus
 				in := p.pay(30_000_000)
 				details := p.build(in, nil)
 				r := p.Must(p.prepare(in, details))

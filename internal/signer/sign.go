@@ -16,7 +16,6 @@ import (
 	"github.com/cofferhq/coffer/internal/wire"
 	"github.com/cofferhq/coffer/tss"
 	"github.com/cofferhq/coffer/tss/frost"
-	"github.com/cofferhq/coffer/tss/hash"
 )
 
 // sign takes part in signing the transaction of a PREPARED entry. Nothing that
@@ -172,7 +171,7 @@ func decode(order *state.Signable, m *wire.Sign, chainCode custody.Hash) (*chain
 	if err != nil {
 		return nil, refuse("network", "%v", err)
 	}
-	account := accountOf(&order.Wallet, &order.Key, chainCode)
+	account := chain.AccountOf(&order.Wallet, &order.Key, chainCode)
 	effects, err := family.Decode(account, m.Details)
 	if err != nil {
 		return nil, refuse("transaction", "%v", err)
@@ -201,14 +200,14 @@ func ownAddress(order *state.Signable, transfer *custody.Transfer, given, own cu
 	if order.RecipientKey.ID == order.Key.ID {
 		chainCode = own
 	}
-	if custody.Hash(hash.Sum("cc", chainCode[:])) != order.RecipientKey.ChainCode {
+	if chain.Commitment(chainCode) != order.RecipientKey.ChainCode {
 		return refuse("recipient", "not the chain code that the attestation of the recipient's key commits to")
 	}
 	family, err := chains.For(order.Recipient.Network)
 	if err != nil {
 		return refuse("network", "%v", err)
 	}
-	address, err := family.Address(accountOf(order.Recipient, order.RecipientKey, chainCode), 0, transfer.Destination.Index)
+	address, err := family.Address(chain.AccountOf(order.Recipient, order.RecipientKey, chainCode), 0, transfer.Destination.Index)
 	if err != nil {
 		return refuse("destination", "%v", err)
 	}
@@ -217,10 +216,6 @@ func ownAddress(order *state.Signable, transfer *custody.Transfer, given, own cu
 			order.Recipient.ID, address, order.Recipient.Path, transfer.Destination.Index, transfer.Destination.Address)
 	}
 	return nil
-}
-
-func accountOf(w *custody.Wallet, k *custody.Key, chainCode custody.Hash) chain.Account {
-	return chain.Account{Network: w.Network, Scheme: k.Scheme, PublicKey: k.PublicKey, ChainCode: chainCode, Path: w.Path}
 }
 
 // parallel is how many sessions of one transaction run at once.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/btcsuite/btcd/psbt/v2"
 
@@ -97,7 +98,7 @@ func TestC11Transaction(t *testing.T) {
 			p.sync()
 			p.refused(c.name, p.invitation(in, r.Leaf, details), c.field, c.says)
 		}
-		p.paid(p.pay(30_000_000), nil)
+		p.paid(p.pay(30_000_000))
 	})
 }
 
@@ -200,6 +201,29 @@ func TestC11Invitation(t *testing.T) {
 	})
 }
 
+// TestC11Expired asks for the transaction of an intent whose time is over by a node's own
+// clock, whatever the journal and the other nodes say.
+func TestC11Expired(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plane) {
+		in := p.pay(30_000_000)
+		details := p.build(in, nil)
+		r := p.Must(p.prepare(in, details))
+		p.wait(custody.Seconds((in.Expires-p.Now)/1000) - 11)
+		p.Must(p.Tick())
+		p.sync()
+		p.setClock("node-a", 11*time.Second)
+		m := p.invitation(in, r.Leaf, details)
+		m.Expires += 11
+		p.nothing("by its clock", p.road.talked(), p.inviteToSign(map[custody.Name]wire.Sign{"node-a": m}), "expires", "expired at")
+		p.setClock("node-a", 0)
+		p.assemble(details, p.sign(in, r.Leaf, details))
+		p.wait(11)
+		p.Must(p.Tick())
+		p.sync()
+		p.refused("by all clocks", p.invitation(in, r.Leaf, details), "expires", "expired at")
+	})
+}
+
 // TestC11Intent asks for transactions of intents that nobody has authorized, or that
 // don't get one.
 func TestC11Intent(t *testing.T) {
@@ -211,7 +235,7 @@ func TestC11Intent(t *testing.T) {
 				t.Fatalf("entry %d is %q (%v), want %q", r.Index, r.Void, r.Why, want)
 			}
 		}
-		p.paid(p.pay(1_000_000), nil)
+		p.paid(p.pay(1_000_000))
 		taken := statetest.Outpoint(p.coins).Outpoint
 		for _, c := range []struct {
 			name string

@@ -38,7 +38,7 @@ func TestLookingAheadChangesNothing(t *testing.T) {
 	now := b.Now
 	b.Now = b.Now.Add(2 * custody.Day)
 	void(t, b.Append(custody.AuthorizedEntry, &custody.Authorized{
-		Intent: waiting.ID, Policy: b.State.PolicyHash(), Facts: custody.Hash{1}, Prev: b.State.ChainHead(),
+		Intent: waiting.ID, Policy: b.State.PolicyInForce().Hash(), Facts: custody.Hash{1}, Prev: b.State.ChainHead(),
 	}), state.NotAllowed)
 	b.Now = now
 	if got := outcome(0); got != policy.Blocked {

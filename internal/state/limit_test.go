@@ -287,7 +287,7 @@ func (g *growing) run(t *testing.T, to int64) int {
 			Screening: &custody.Screening{Digest: in.Digest(g.State.CharterHash()), Verdict: custody.ScreeningPass},
 		})
 		put(custody.EvidenceEntry, &custody.EvidenceRecord{Intent: in.ID, Attestation: &custody.AttestationProof{Bytes: statement, Signature: make([]byte, 64)}})
-		put(custody.AuthorizedEntry, &custody.Authorized{Intent: in.ID, Policy: g.State.PolicyHash(), Prev: g.State.ChainHead()})
+		put(custody.AuthorizedEntry, &custody.Authorized{Intent: in.ID, Policy: g.State.PolicyInForce().Hash(), Prev: g.State.ChainHead()})
 		p := put(custody.PreparedEntry, &custody.Prepared{
 			Intent: in.ID, By: in.ID, Transaction: custody.Hash{1}, Claims: []custody.Claim{unspent(int(g.index))}, Fee: custody.NewAmount(1), Prev: g.State.ChainHead(),
 		})

@@ -12,7 +12,6 @@ import (
 	"github.com/cofferhq/coffer/internal/custody"
 	"github.com/cofferhq/coffer/internal/journal"
 	"github.com/cofferhq/coffer/internal/policy"
-	"github.com/cofferhq/coffer/tss/hash"
 )
 
 // Trust is what a reader of bundles starts from: the hash of the charter, or of a
@@ -402,14 +401,14 @@ func (v *verification) transaction() error {
 	if key == nil {
 		return errors.New("the wallet's key is not on record")
 	}
-	if custody.Hash(hash.Sum("cc", v.bundle.ChainCode[:])) != key.ChainCode {
+	if chain.Commitment(v.bundle.ChainCode) != key.ChainCode {
 		return errors.New("chainCode: not the one that the key's attestation commits to")
 	}
 	family, err := chains.For(m.wallet.Network)
 	if err != nil {
 		return err
 	}
-	account := chain.Account{Network: m.wallet.Network, Scheme: key.Scheme, PublicKey: key.PublicKey, ChainCode: v.bundle.ChainCode, Path: m.wallet.Path}
+	account := chain.AccountOf(&m.wallet.Wallet, key, v.bundle.ChainCode)
 	if v.effects, err = family.Decode(account, v.bundle.Transaction); err != nil {
 		return fmt.Errorf("transaction: %w", err)
 	}
@@ -472,7 +471,7 @@ func (v *verification) ownAddress(m *movement, family chain.Family) error {
 		return nil
 	}
 	key := v.state.Keys[w.Key]
-	own := chain.Account{Network: w.Network, Scheme: key.Scheme, PublicKey: key.PublicKey, ChainCode: v.bundle.ChainCode, Path: w.Path}
+	own := chain.AccountOf(&w.Wallet, key, v.bundle.ChainCode)
 	address, err := family.Address(own, 0, m.recipient.Index)
 	if err != nil {
 		return err

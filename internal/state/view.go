@@ -161,10 +161,8 @@ func asInput(err error) error {
 // IntentView is an intent on record, for whoever shows it or carries it out.
 type IntentView struct {
 	Intent     *custody.Intent
-	Digest     custody.Hash
 	Index      int64 // of its INTENT entry
 	State      custody.IntentState
-	Reason     Reason
 	Approvals  []Approval // in order
 	Authorized *Authorization
 	Prepared   []Prepared // in order; nodes sign only the last
@@ -203,7 +201,7 @@ func (s *State) Intent(id custody.ID[custody.Intent]) (v IntentView, ok bool) {
 	if r == nil {
 		return v, false
 	}
-	v = IntentView{Intent: r.Intent, Digest: r.Digest, Index: r.Index, State: r.State, Reason: r.Reason}
+	v = IntentView{Intent: r.Intent, Index: r.Index, State: r.State}
 	for _, a := range r.Approvals {
 		v.Approvals = append(v.Approvals, Approval{a.Person, a.Kind, a.Verdict, a.Index})
 	}
@@ -256,15 +254,8 @@ func (s *State) CharterBody() *custody.Charter { return s.charter }
 // ControlKeys are the control plane's keys now in force.
 func (s *State) ControlKeys() custody.Control { return s.current().Control }
 
-// Witnesses is who cosigns heads beyond the newest change: all nodes and the
-// others, how many must, and how many may lie.
-func (s *State) Witnesses() custody.WitnessQuorum { return s.current().Witnesses }
-
 // PolicyInForce returns the policy. Don't change it.
 func (s *State) PolicyInForce() *policy.Policy { return s.policy }
-
-// PolicyHash names the policy in force.
-func (s *State) PolicyHash() custody.Hash { return s.policy.Hash() }
 
 // Key returns a key on record, or nil. Don't change it.
 func (s *State) Key(id custody.ID[custody.Key]) *custody.Key { return s.Keys[id] }
@@ -282,9 +273,6 @@ func (s *State) Credential(id custody.ID[custody.Credential]) *custody.Credentia
 
 // Node returns a signer node on record, or nil. Don't change it.
 func (s *State) Node(id custody.Name) *custody.SignerNode { return s.Nodes[id] }
-
-// Institution returns an institution on record, or nil. Don't change it.
-func (s *State) Institution(id custody.Name) *custody.Institution { return s.Institutions[id] }
 
 // Vault returns a vault on record, or nil. Don't change it.
 func (s *State) Vault(id custody.ID[custody.Vault]) *custody.Vault { return s.Vaults[id] }
