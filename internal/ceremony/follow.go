@@ -153,11 +153,7 @@ func (c *Coordinator) checkpoint() error {
 	if size <= have || size == 0 {
 		return nil
 	}
-	newest, err := c.cfg.Store.Checkpoint(size)
-	if err != nil {
-		return fmt.Errorf("root of %d entries: %w", size, err)
-	}
-	note, err := journal.SignCheckpoint(newest, c.cfg.LogKey)
+	note, err := c.signed(size)
 	if err != nil {
 		return err
 	}
@@ -253,12 +249,16 @@ func (c *Coordinator) feed(ctx context.Context, n *node) {
 
 // follow hands a node the entries from size on and takes its cosignature.
 func (c *Coordinator) follow(ctx context.Context, n *node, todo asked, size int64) error {
-	entries, err := c.batch(ctx, size, todo.size)
+	entries, note, err := c.batch(ctx, size, todo.size)
 	if err != nil {
 		return err
 	}
+	end := size + int64(len(entries))
+	if end >= todo.size {
+		note = todo.note
+	}
 	var answer wire.Followed
-	err = c.call(ctx, n, wire.FollowTopic, wire.Follow{From: size, Entries: entries, Note: custody.Note(todo.note)}, &answer)
+	err = c.call(ctx, n, wire.FollowTopic, wire.Follow{From: size, Entries: entries, Note: custody.Note(note)}, &answer)
 	if err != nil {
 		return err
 	}
@@ -266,26 +266,27 @@ func (c *Coordinator) follow(ctx context.Context, n *node, todo asked, size int6
 	n.size, n.seen = answer.Size, c.cfg.Now()
 	c.mu.Unlock()
 	switch {
+	case answer.Size < todo.size && answer.Size > size:
+		return nil // the rest comes with the next call
 	case len(answer.Lines) > 0:
 		return c.gather(ctx, n, todo, answer.Lines)
 	case answer.Stale:
 		return errors.Join(errors.New(answer.Refused), c.tickAfter(ctx, time.Second))
-	case answer.Size < todo.size && answer.Size > size:
-		return nil // the rest comes with the next call
 	default:
 		return fmt.Errorf("didn't cosign: %s", answer.Refused)
 	}
 }
 
-// batch reads entries from an index up to an end, as many as fit into a message.
-func (c *Coordinator) batch(ctx context.Context, from, to int64) ([]jsontext.Value, error) {
+// batch reads entries from an index up to an end, as many as fit into a message, and
+// signs the checkpoint after the last of them.
+func (c *Coordinator) batch(ctx context.Context, from, to int64) ([]jsontext.Value, []byte, error) {
 	out := []jsontext.Value{}
 	if from >= to {
-		return out, nil
+		return out, nil, nil
 	}
 	raw, err := c.cfg.Store.Entries(ctx, from, int(min(to-from, 1000)))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	total := 0
 	for _, e := range raw {
@@ -294,7 +295,17 @@ func (c *Coordinator) batch(ctx context.Context, from, to int64) ([]jsontext.Val
 		}
 		out = append(out, e)
 	}
-	return out, nil
+	note, err := c.signed(from + int64(len(out)))
+	return out, note, err
+}
+
+// signed is the log's checkpoint of the first size entries.
+func (c *Coordinator) signed(size int64) ([]byte, error) {
+	checkpoint, err := c.cfg.Store.Checkpoint(size)
+	if err != nil {
+		return nil, fmt.Errorf("root of %d entries: %w", size, err)
+	}
+	return journal.SignCheckpoint(checkpoint, c.cfg.LogKey)
 }
 
 // gather adds a node's cosignature. With the one that makes a quorum the head counts.
@@ -358,11 +369,11 @@ func (c *Coordinator) entries(ctx context.Context, _ string, body []byte) ([]byt
 	if m.From < 0 {
 		return nil, &custody.Error{Code: custody.Invalid, Field: "from", Message: "negative"}
 	}
-	entries, err := c.batch(ctx, m.From, c.cfg.Store.Size())
+	entries, note, err := c.batch(ctx, m.From, c.cfg.Store.Size())
 	if err != nil {
 		return nil, err
 	}
-	return wire.Encode(wire.Entries{Entries: entries})
+	return wire.Encode(wire.Entries{Entries: entries, Note: custody.Note(note)})
 }
 
 // Head returns the newest head that a quorum cosigned, and its note; nil if there is

@@ -92,9 +92,11 @@ func (n *Node) settle(raw []byte) error {
 	return err
 }
 
-// extend appends entries that begin at index from. Those that are there already are
-// skipped. What can't be applied stops the node: rules or a list that it lacks.
-func (n *Node) extend(from int64, entries []rawJSON) error {
+// extend appends entries that begin at index from and end where the log's checkpoint
+// says. Those that are there already are skipped. What the log hasn't signed isn't
+// appended: a server that has gone astray, or back to an old database, leaves no
+// trace here. What can't be applied stops the node: rules or a list that it lacks.
+func (n *Node) extend(from int64, entries []rawJSON, note []byte) error {
 	have := n.tree.Size()
 	if from > have {
 		return fmt.Errorf("entries from %d, this node has %d", from, have)
@@ -111,6 +113,9 @@ func (n *Node) extend(from int64, entries []rawJSON) error {
 			return refuse("entries", "entry %d has more than %d bytes", have+int64(i), custody.MaxEntry)
 		}
 		raw[i] = e
+	}
+	if err := n.signedByLog(raw, note); err != nil {
+		return err
 	}
 	if have == 0 { // on the disk it would keep the node from ever starting again
 		if _, err := state.New(n.charter).Apply(raw[0]); err != nil {
@@ -135,6 +140,32 @@ func (n *Node) extend(from int64, entries []rawJSON) error {
 	return nil
 }
 
+// signedByLog refuses entries that don't lead to a head that the log signed.
+func (n *Node) signedByLog(entries [][]byte, note []byte) error {
+	control := n.cfg.Charter.Control
+	if n.state.CharterBody() != nil {
+		control = n.state.ControlKeys()
+	}
+	log, err := hybrid.ParsePublicKey(control.LogKey)
+	if err != nil {
+		return err
+	}
+	c, err := journal.OpenCheckpoint(note, n.origin, log)
+	if err != nil {
+		return refuse("head", "%v", err)
+	}
+	edge := n.tree.Frontier()
+	for _, e := range entries {
+		if _, err := edge.Append(journal.LeafHash(e)); err != nil {
+			return err
+		}
+	}
+	if edge.Size() != c.Size || edge.Root() != c.Root {
+		return refuse("head", "the log signed a head of %d entries, and these lead to another one of %d", c.Size, edge.Size())
+	}
+	return nil
+}
+
 // follow takes in the journal's newest entries and cosigns the head that they lead
 // to. Entries that lack in between are pulled.
 func (n *Node) follow(ctx context.Context, body []byte) (any, error) {
@@ -149,7 +180,7 @@ func (n *Node) follow(ctx context.Context, body []byte) (any, error) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if err := n.extend(m.From, m.Entries); err != nil {
+	if err := n.extend(m.From, m.Entries, []byte(m.Note)); err != nil {
 		return wire.Followed{Size: n.tree.Size(), Refused: err.Error()}, nil
 	}
 	answer := wire.Followed{Size: n.tree.Size()}
@@ -350,7 +381,7 @@ func (n *Node) pull(ctx context.Context) error {
 			return nil
 		}
 		n.mu.Lock()
-		err = n.extend(from, m.Entries)
+		err = n.extend(from, m.Entries, []byte(m.Note))
 		n.mu.Unlock()
 		if err != nil {
 			return err

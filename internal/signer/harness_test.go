@@ -298,7 +298,7 @@ func (p *plane) listen(key hybrid.PrivateKey) {
 		if err := wire.Decode(body, &m); err != nil {
 			return nil, err
 		}
-		return wire.Encode(wire.Entries{Entries: p.entries(m.From)})
+		return wire.Encode(wire.Entries{Entries: p.entries(m.From), Note: custody.Note(p.checkpoint())})
 	})
 }
 

@@ -25,6 +25,15 @@ func TestC41NoHead(t *testing.T) {
 		says   string
 	}{
 		{"covered", func(_ *testing.T, p *plane) { p.sync() }, "", ""},
+		{"covered, and told of an older one", func(t *testing.T, p *plane) {
+			note := p.note
+			p.sync()
+			for _, name := range both {
+				if err := p.tell(name, note); err != nil {
+					t.Error(err)
+				}
+			}
+		}, "", ""},
 		{"unknown", func(*testing.T, *plane) {}, "prepared", "no transaction of it is on record"},
 		{"no head", func(_ *testing.T, p *plane) { p.gather(everybody...) }, "head", "doesn't cover entry"},
 		{"one cosignature", func(t *testing.T, p *plane) {

@@ -55,6 +55,7 @@ type Pull struct {
 // Entries are some of those asked for, in order; none where there are no more.
 type Entries struct {
 	Entries []jsontext.Value `json:"entries"`
+	Note    custody.Note     `json:"note,omitzero"` // the log's checkpoint after the last of them
 }
 
 // Keygen invites a node to the key generation that an authorized intent asks for.
