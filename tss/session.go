@@ -361,6 +361,10 @@ func (s *Session) message(round, kind uint8, to Member, echo hash.Digest, body [
 }
 
 func (s *Session) send(ctx context.Context, to []IdentityKey, message []byte) error {
+	// A process that stood still may wake to a message and an ended ctx at once.
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := s.node.cfg.Channel.Send(ctx, to, message); err != nil {
 		return fmt.Errorf("tss: send round %d: %w", message[4], err)
 	}

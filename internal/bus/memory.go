@@ -107,6 +107,7 @@ func (r *reading) run(f func(frame []byte)) {
 				break
 			}
 			b := r.queue[0]
+			r.queue[0] = nil
 			r.queue = r.queue[1:]
 			r.bytes -= len(b)
 			r.mu.Unlock()

@@ -45,6 +45,7 @@ type Payment struct {
 
 // Change is what comes back to the account, at an address derived from its key.
 type Change struct {
+	Output  uint32 // which output of the transaction
 	Path    derive.Path
 	Address custody.Address
 	Amount  custody.Amount // base units of the network's own asset

@@ -32,7 +32,7 @@ func (l *Lifecycle) decide(ctx context.Context, id custody.ID[custody.Intent]) (
 	})
 	switch {
 	case isVoid(err):
-		return later{l.now().Add(30), "waits: " + err.Error()}, true, nil
+		return later{l.now().Add(30), err.Error()}, true, nil
 	case err != nil || done || d.Outcome == policy.Allowed:
 		return never, done, err
 	}

@@ -119,6 +119,15 @@ func (l *Lifecycle) sign(ctx context.Context, v state.IntentView, p state.Prepar
 				return err
 			}
 		}
+		for _, c := range effects.Change {
+			err := t.AddCoin(store.Coin{
+				Network: transfer.Network, Outpoint: outpoint(signed.ID, c.Output), Wallet: transfer.Wallet,
+				Branch: c.Path[1], Index: c.Path[2], Amount: c.Amount,
+			})
+			if err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 }

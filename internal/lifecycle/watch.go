@@ -118,6 +118,9 @@ func (l *Lifecycle) takeIn(ctx context.Context, id custody.Network, n *Network, 
 				return err
 			}
 		}
+		if deep := block.Height - n.Confirmations + 1; deep > 0 {
+			return t.CreditDeposits(id, uint64(deep))
+		}
 		return nil
 	})
 }
@@ -174,7 +177,7 @@ func (l *Lifecycle) coins(ctx context.Context, t *store.Tx, id custody.Network, 
 				continue
 			}
 			coin := store.Coin{
-				Network: id, Outpoint: outpoint(tx.ID, i), Wallet: a.Wallet, Branch: a.Branch, Index: a.Index,
+				Network: id, Outpoint: outpoint(tx.ID, uint32(i)), Wallet: a.Wallet, Branch: a.Branch, Index: a.Index,
 				Amount: out.Amount, Coinbase: tx.Coinbase, Height: height,
 			}
 			if err := t.AddCoin(coin); err != nil {
@@ -216,6 +219,6 @@ func (l *Lifecycle) takeBack(ctx context.Context, b store.Block) error {
 	})
 }
 
-func outpoint(id custody.Hash, i int) custody.Outpoint {
-	return custody.Outpoint(id.String() + ":" + strconv.Itoa(i))
+func outpoint(id custody.Hash, output uint32) custody.Outpoint {
+	return custody.Outpoint(id.String() + ":" + strconv.FormatUint(uint64(output), 10))
 }

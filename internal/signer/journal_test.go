@@ -390,6 +390,13 @@ func TestC41FirstEntry(t *testing.T) {
 		if answer := p.follow("node-a", 0, p.entries(0), p.checkpointOf(&fork.Tree)); answer.Size != 0 || len(answer.Lines) > 0 {
 			t.Errorf("the head of another journal: %+v", answer)
 		}
+
+		// Nor does it cosign another head than that of the entries that it has pulled.
+		p.restart("node-a")
+		p.quiet()
+		if answer := p.follow("node-a", p.Tree.Size(), []jsontext.Value{}, p.checkpointOf(&fork.Tree)); answer.Size != p.Tree.Size() || len(answer.Lines) > 0 {
+			t.Errorf("the head of another journal: %+v", answer)
+		}
 		p.sync()
 	})
 }

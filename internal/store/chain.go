@@ -24,11 +24,14 @@ func (r Reader) Tip(ctx context.Context, network custody.Network) (Block, bool, 
 	return b, err == nil, err
 }
 
+// maxHeight is the largest height that a block may have.
+const maxHeight = 1<<53 - 1
+
 // AddBlock puts a block on top of the highest; the first may have any height. The
 // error is of code Conflict for one that doesn't follow, and Invalid from height 2^53
 // on.
 func (t *Tx) AddBlock(b Block) error {
-	if b.Height >= 1<<53 {
+	if b.Height > maxHeight {
 		return invalid("height", "not below 2^53")
 	}
 	tip, ok, err := t.Tip(t.ctx, b.Network)
@@ -43,8 +46,10 @@ func (t *Tx) AddBlock(b Block) error {
 
 // RemoveBlock takes the highest block of a network back, with all that it did:
 // coins and transactions are as they were before it was added and what it brought
-// was written. Intents whose transactions it held are due. The error is of code
-// Conflict if it isn't the highest.
+// was written. A deposit in it is DETECTED again, whatever its state, or gone if
+// nobody saw it before; one in an earlier block that was credited stays so. Intents
+// whose transactions it held are due. The error is of code Conflict if it isn't the
+// highest.
 func (t *Tx) RemoveBlock(b Block) error {
 	tip, ok, err := t.Tip(t.ctx, b.Network)
 	if err != nil {

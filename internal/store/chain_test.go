@@ -3,8 +3,12 @@ package store_test
 import (
 	"bytes"
 	"cmp"
+	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"testing"
@@ -111,11 +115,6 @@ func TestCoins(t *testing.T) {
 
 	check(t, b.write(func(tx *store.Tx) error { return tx.RemoveBlock(block(100, 0)) }))
 	balance(zero, zero) // 6 spends it again
-	drop := func(tx int) { check(t, b.write(func(t *store.Tx) error { return t.DropUnconfirmed(regtest, id(tx)) })) }
-	drop(6)
-	balance(zero, big)
-	drop(1)
-	balance(zero, zero)
 
 	largest := amount(t, "115792089237316195423570985008687907853269984665640564039457584007913129639935")
 	check(t, add(store.Coin{Network: regtest, Outpoint: output(3, 0), Wallet: b.wallet, Amount: largest}))
@@ -136,8 +135,9 @@ type model struct {
 }
 
 type change struct {
-	made  map[int]bool
-	spent map[int]int
+	made     map[int]bool
+	spent    map[int]int
+	credited bool // the deposits that it made
 }
 
 func (m *model) made(coin int) bool {
@@ -162,10 +162,28 @@ func (m *model) balance() (confirmed, unconfirmed uint64) {
 	return confirmed, unconfirmed
 }
 
+// deposits are the states of the coins on branch 0, the even ones.
+func (m *model) deposits() map[int]custody.DepositState {
+	states := map[int]custody.DepositState{}
+	for coin := range m.seen {
+		states[coin] = custody.DepositDetected
+	}
+	for _, c := range m.blocks {
+		for coin := range c.made {
+			states[coin] = custody.DepositConfirming
+			if c.credited {
+				states[coin] = custody.DepositCredited
+			}
+		}
+	}
+	maps.DeleteFunc(states, func(coin int, _ custody.DepositState) bool { return coin%2 != 0 })
+	return states
+}
+
 func worth(coin int) uint64 { return uint64(1) << (coin % 60) }
 
-// Whatever happens to blocks, balances are what the model says, and those before a
-// block are back when it is.
+// Whatever happens to blocks, balances and deposits are what the model says, and
+// those before a block are back when it is.
 func TestReorganisations(t *testing.T) {
 	t.Parallel()
 	b := newBank(t)
@@ -221,7 +239,7 @@ func TestReorganisations(t *testing.T) {
 				do(func(tx *store.Tx) error { return tx.SpendCoin(network, name(coin), id(by), 0) })
 			},
 			"block": func(rt *rapid.T) {
-				c := change{map[int]bool{}, map[int]int{}}
+				c := change{made: map[int]bool{}, spent: map[int]int{}}
 				for range rapid.IntRange(0, 2).Draw(rt, "new") {
 					c.made[m.next] = true
 					m.next++
@@ -251,6 +269,13 @@ func TestReorganisations(t *testing.T) {
 					return nil
 				})
 			},
+			"credit": func(rt *rapid.T) {
+				deep := rapid.IntRange(0, len(m.blocks)).Draw(rt, "deep") // blocks
+				for i := range deep {
+					m.blocks[i].credited = true
+				}
+				do(func(tx *store.Tx) error { return tx.CreditDeposits(network, uint64(base+deep-1)) })
+			},
 			"remove": func(rt *rapid.T) {
 				if len(m.blocks) == 0 {
 					rt.Skip()
@@ -264,6 +289,13 @@ func TestReorganisations(t *testing.T) {
 				got, err := b.Balance(rt.Context(), wallet)
 				if err != nil || got.Confirmed.String() != strconv.FormatUint(confirmed, 10) || got.Unconfirmed.String() != strconv.FormatUint(unconfirmed, 10) {
 					rt.Fatalf("balance %s and %s, %v; the model has %d and %d", got.Confirmed, got.Unconfirmed, err, confirmed, unconfirmed)
+				}
+				want := map[custody.Outpoint]custody.DepositState{}
+				for coin, state := range m.deposits() {
+					want[name(coin)] = state
+				}
+				if diff := gocmp.Diff(want, b.deposits(rt.Context(), wallet)); diff != "" {
+					rt.Fatal(diff)
 				}
 			},
 		})
@@ -287,27 +319,111 @@ func TestDeposits(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	move := func(tx int, event custody.DepositEvent) error {
-		return b.write(func(t *store.Tx) error { return t.MoveDeposit(regtest, output(tx, 0), event) })
-	}
 	for h := range uint64(3) {
 		check(t, b.write(func(tx *store.Tx) error { return tx.AddBlock(block(100+h, 0)) }))
 	}
 	deep, fresh := pay(1, 0, 100), pay(3, 0, 0)
 	pay(2, 1, 100)
 	list(store.Deposit{Coin: fresh, State: custody.DepositDetected}, store.Deposit{Coin: deep, State: custody.DepositConfirming, Confirmations: 3})
-	hasCode(t, move(2, custody.DepositConfirm), custody.NotFound) // change is no deposit
-	hasCode(t, move(1, custody.DepositCredit), custody.Conflict)
-	check(t, move(1, custody.DepositConfirm))
+	check(t, b.write(func(tx *store.Tx) error { return tx.CreditDeposits(regtest, 100) }))
 	check(t, b.write(func(tx *store.Tx) error { return tx.SpendCoin(regtest, output(1, 0), id(9), 0) }))
 	fresh.Height = 102
 	pay(3, 0, 102)
-	list(store.Deposit{Coin: fresh, State: custody.DepositConfirming, Confirmations: 1}, store.Deposit{Coin: deep, State: custody.DepositQuarantined, Confirmations: 3})
+	list(store.Deposit{Coin: fresh, State: custody.DepositConfirming, Confirmations: 1}, store.Deposit{Coin: deep, State: custody.DepositCredited, Confirmations: 3})
 	check(t, b.write(func(tx *store.Tx) error { return tx.RemoveBlock(block(102, 0)) }))
 	fresh.Height = 0
-	list(store.Deposit{Coin: fresh, State: custody.DepositDetected}, store.Deposit{Coin: deep, State: custody.DepositQuarantined, Confirmations: 2})
+	list(store.Deposit{Coin: fresh, State: custody.DepositDetected}, store.Deposit{Coin: deep, State: custody.DepositCredited, Confirmations: 2})
 	if got, err := b.Deposits(ctx, b.wallet, 1); err != nil || len(got) != 1 || got[0].Outpoint != fresh.Outpoint {
 		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// deposits are the states of a wallet's deposits.
+func (b *bank) deposits(ctx context.Context, wallet custody.ID[custody.Wallet]) map[custody.Outpoint]custody.DepositState {
+	b.tb.Helper()
+	list, err := b.Deposits(ctx, wallet, 1000)
+	check(b.tb, err)
+	states := map[custody.Outpoint]custody.DepositState{}
+	for _, d := range list {
+		states[d.Outpoint] = d.State
+	}
+	return states
+}
+
+// A deposit that is deep enough is credited, and forgets it with its block.
+func TestCreditDeposits(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	b := newBank(t)
+	db, err := sql.Open("sqlite", b.path)
+	check(t, err)
+	defer func() { check(t, db.Close()) }()
+	other := custody.Network("bip122:000000000019d6689c085ae165831e93")
+	for i, c := range []struct {
+		name   string
+		height uint64               // of its block; 0 if none
+		state  custody.DepositState // to begin with, if not as AddCoin has it
+		upTo   uint64
+		want   custody.DepositState
+	}{
+		{"deep enough", 101, "", 101, custody.DepositCredited},
+		{"deeper", 101, "", 105, custody.DepositCredited},
+		{"as deep as can be", 101, "", math.MaxUint64, custody.DepositCredited},
+		{"not deep enough", 101, "", 100, custody.DepositConfirming},
+		{"nothing is", 101, "", 0, custody.DepositConfirming},
+		{"in no block", 0, "", 101, custody.DepositDetected},
+		{"quarantined", 101, custody.DepositQuarantined, 101, custody.DepositQuarantined},
+		{"cleared", 101, custody.DepositCleared, 101, custody.DepositCleared},
+		{"frozen", 101, custody.DepositFrozen, 101, custody.DepositFrozen},
+		{"credited before", 101, custody.DepositCredited, 100, custody.DepositCredited},
+	} {
+		wallet := statetest.ID[custody.Wallet](b.World)
+		coin := func(network custody.Network, n int, height uint64) store.Coin {
+			return store.Coin{Network: network, Outpoint: output(100*i+n, 0), Wallet: wallet, Amount: custody.NewAmount(5), Height: height}
+		}
+		is := func(when string, want map[custody.Outpoint]custody.DepositState) {
+			t.Helper()
+			if diff := gocmp.Diff(want, b.deposits(ctx, wallet)); diff != "" {
+				t.Errorf("%s, %s: %s", c.name, when, diff)
+			}
+		}
+		seen, unseen, elsewhere := coin(regtest, 0, 0), coin(regtest, 1, c.height), coin(other, 2, 101)
+		mined := seen
+		mined.Height = c.height
+		change := coin(regtest, 3, c.height)
+		change.Branch = 1
+		check(t, b.write(func(tx *store.Tx) error {
+			err := tx.AddCoin(seen)
+			for _, network := range []custody.Network{regtest, other} {
+				err = errors.Join(err, tx.AddBlock(store.Block{Network: network, Height: 101, Hash: id(1)}))
+			}
+			for _, coin := range []store.Coin{mined, unseen, change, elsewhere} {
+				err = errors.Join(err, tx.AddCoin(coin))
+			}
+			return err
+		}))
+		if c.state != "" {
+			_, err := db.ExecContext(ctx, `UPDATE coins SET deposit = $1 WHERE network = $2 AND wallet = $3 AND deposit IS NOT NULL`, c.state, regtest, wallet.String())
+			check(t, err)
+		}
+		for _, when := range []string{"once", "again"} {
+			check(t, b.write(func(tx *store.Tx) error { return tx.CreditDeposits(regtest, c.upTo) }))
+			is(when, map[custody.Outpoint]custody.DepositState{
+				seen.Outpoint: c.want, unseen.Outpoint: c.want, elsewhere.Outpoint: custody.DepositConfirming,
+			})
+			check(t, b.write(func(tx *store.Tx) error { return tx.AddCoin(mined) })) // old news
+		}
+		after := map[custody.Outpoint]custody.DepositState{seen.Outpoint: custody.DepositDetected}
+		if c.height == 0 {
+			after[unseen.Outpoint] = custody.DepositDetected
+		}
+		check(t, b.write(func(tx *store.Tx) error {
+			return errors.Join(
+				tx.RemoveBlock(store.Block{Network: regtest, Height: 101, Hash: id(1)}),
+				tx.RemoveBlock(store.Block{Network: other, Height: 101, Hash: id(1)}),
+			)
+		}))
+		is("without its block", after)
 	}
 }
 
@@ -381,7 +497,7 @@ func TestTransactions(t *testing.T) {
 	check(t, b.write(func(tx *store.Tx) error { return tx.AddBlock(block(100, 0)) }))
 	check(t, mined(one, 100))
 	observe(one, custody.Confirming)
-	got, err := b.TransactionByID(ctx, regtest, id(1))
+	got, err := b.Transaction(ctx, one)
 	if err != nil || got.Prepared != one || got.Intent != in.ID || string(got.Details) != "psbt" || got.Fee != custody.NewAmount(900) ||
 		got.State != custody.TxConfirming || string(got.Signed) != "first" || got.ID != id(1) || got.Broadcast != at ||
 		got.Height != 100 || got.Block != block(100, 0).Hash {
@@ -410,8 +526,9 @@ func TestTransactions(t *testing.T) {
 	}
 	check(t, b.write(func(tx *store.Tx) error { return tx.AddBlock(block(100, 1)) }))
 	check(t, mined(one, 100))
-	check(t, b.write(func(tx *store.Tx) error { return tx.SetUnmined(one) }))
-	hasCode(t, b.write(func(tx *store.Tx) error { return tx.SetUnmined(custody.Hash{1}) }), custody.NotFound)
+	if got, err := b.Transaction(ctx, one); err != nil || got.Height != 100 || got.Block != block(100, 1).Hash {
+		t.Errorf("%+v %v", got, err)
+	}
 	observe(one, custody.Finalized)
 	unfinished()
 	states := map[custody.Hash]custody.TransactionState{one: custody.TxFinalized, two: custody.TxReplaced, three: custody.TxSigned}
@@ -425,8 +542,6 @@ func TestTransactions(t *testing.T) {
 		}
 	}
 	_, err = b.Transaction(ctx, custody.Hash{1})
-	hasCode(t, err, custody.NotFound)
-	_, err = b.TransactionByID(ctx, regtest, id(2))
 	hasCode(t, err, custody.NotFound)
 }
 

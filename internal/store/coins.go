@@ -80,20 +80,20 @@ func (r Reader) Deposits(ctx context.Context, wallet custody.ID[custody.Wallet],
 		ORDER BY CASE WHEN c.height IS NULL THEN 0 ELSE 1 END, c.height DESC, c.outpoint LIMIT $2`, wallet.String(), limit)
 }
 
-// MoveDeposit lets something happen to a deposit that the chain doesn't show. The
-// error is of code NotFound if it is none, and Conflict if that can't happen where
-// it is.
-func (t *Tx) MoveDeposit(network custody.Network, outpoint custody.Outpoint, event custody.DepositEvent) error {
-	at, err := row(t.ctx, t.tx, "outpoint", only[custody.DepositState],
-		`SELECT deposit FROM coins WHERE network = $1 AND outpoint = $2 AND deposit IS NOT NULL`, network, outpoint)
-	if err != nil {
-		return err
+// CreditDeposits credits the deposits of a network that are CONFIRMING in blocks up
+// to a height: those that are as deep as the network's rule asks for. Nothing asks
+// for screening, so they are cleared at once. Deposits in other states stay as they
+// are.
+func (t *Tx) CreditDeposits(network custody.Network, upTo uint64) error {
+	at := custody.DepositConfirming
+	for _, event := range []custody.DepositEvent{custody.DepositConfirm, custody.DepositClear, custody.DepositCredit} {
+		var err error
+		if at, err = custody.DepositLife.Next(at, event); err != nil {
+			return err
+		}
 	}
-	next, err := custody.DepositLife.Next(at, event)
-	if err != nil {
-		return err
-	}
-	return t.change(`UPDATE coins SET deposit = $3 WHERE network = $1 AND outpoint = $2`, network, outpoint, next)
+	return t.change(`UPDATE coins SET deposit = $3 WHERE network = $1 AND height <= $2 AND deposit = 'CONFIRMING'`,
+		network, int64(min(upTo, maxHeight)), at)
 }
 
 // AddCoin puts a coin on record, or says of one seen before in which block it is.
@@ -168,15 +168,6 @@ func (t *Tx) SpendCoin(network custody.Network, outpoint custody.Outpoint, by cu
 	default:
 		return conflict("outpoint", "a block on record has it spent otherwise")
 	}
-}
-
-// DropUnconfirmed forgets a transaction that is in no block and won't come into
-// one: the coins that it would make, and that it spends others.
-func (t *Tx) DropUnconfirmed(network custody.Network, id custody.Hash) error {
-	if err := t.change(`DELETE FROM coins WHERE network = $1 AND txid = $2 AND height IS NULL`, network, id.String()); err != nil {
-		return err
-	}
-	return t.change(`UPDATE coins SET pending = NULL WHERE network = $1 AND pending = $2`, network, id.String())
 }
 
 // txid is the id of the transaction that makes a coin.

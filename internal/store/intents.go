@@ -55,12 +55,6 @@ func (r Reader) Intent(ctx context.Context, id custody.ID[custody.Intent]) (Inte
 	return row(ctx, r.db, "intent", (*Intent).fields, selectIntent+`WHERE i.id = $1`, id.String())
 }
 
-// IntentByExternalID returns the intent to which an institution gave an id of its
-// own. The error is of code NotFound if there is none.
-func (r Reader) IntentByExternalID(ctx context.Context, institution custody.Name, external string) (Intent, error) {
-	return row(ctx, r.db, "externalId", (*Intent).fields, selectIntent+`WHERE i.institution = $1 AND i.external_id = $2`, institution, external)
-}
-
 // IntentFilter chooses intents; what is empty asks for nothing.
 type IntentFilter struct {
 	Type      custody.IntentType

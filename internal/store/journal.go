@@ -73,15 +73,8 @@ func (s *Store) ReadHashes(indexes []int64) ([]journal.Hash, error) {
 	return out, nil
 }
 
-// Root is the root of the first size entries. The error is [journal.ErrSize] or the
-// database's.
-func (s *Store) Root(size int64) (custody.Hash, error) {
-	root, err := journal.Root(size, s)
-	return custody.Hash(root), err
-}
-
-// Checkpoint names the first size entries; the log key signs it. The error is that
-// of Root.
+// Checkpoint names the first size entries; the log key signs it. The error is
+// [journal.ErrSize] or the database's.
 func (s *Store) Checkpoint(size int64) (journal.Checkpoint, error) {
 	root, err := journal.Root(size, s)
 	return journal.Checkpoint{Origin: journal.NewOrigin(s.charter), Size: size, Root: root}, err

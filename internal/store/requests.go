@@ -68,17 +68,11 @@ func (s *Store) Begin(ctx context.Context, principal, key string, request custod
 	return &a, nil
 }
 
-const complete = `UPDATE requests SET status = $3, body = $4 WHERE principal = $1 AND key = $2 AND status IS NULL`
-
-// Complete ends a call with its answer, in one with what the Tx does. The error is
-// of code NotFound if no such call runs.
-func (t *Tx) Complete(principal, key string, a Answer) error {
-	return t.changeOne(keyField, complete, principal, key, a.Status, a.Body)
-}
-
-// Complete is [Tx.Complete] by itself, for a call that changed nothing.
+// Complete ends a call with its answer. The error is of code NotFound if no such
+// call runs.
 func (s *Store) Complete(ctx context.Context, principal, key string, a Answer) error {
-	n, err := exec(ctx, s.writer, complete, principal, key, a.Status, a.Body)
+	n, err := exec(ctx, s.writer, `UPDATE requests SET status = $3, body = $4 WHERE principal = $1 AND key = $2 AND status IS NULL`,
+		principal, key, a.Status, a.Body)
 	if err == nil && n == 0 {
 		err = notFound(keyField)
 	}

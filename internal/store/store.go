@@ -216,16 +216,6 @@ func (t *Tx) change(statement string, args ...any) error {
 	return err
 }
 
-// changeOne runs a statement that must find a row. The error is of code NotFound,
-// with the field given, if it doesn't.
-func (t *Tx) changeOne(field, statement string, args ...any) error {
-	n, err := t.exec(statement, args...)
-	if err == nil && n == 0 {
-		return notFound(field)
-	}
-	return err
-}
-
 // isOn reports whether a query finds a row.
 func (t *Tx) isOn(query string, args ...any) (bool, error) {
 	var one int

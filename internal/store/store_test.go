@@ -240,9 +240,9 @@ func TestSameJournal(t *testing.T) {
 			}
 		}
 		for size := int64(0); size <= b.Size(); size++ {
-			root, err := b.Root(size)
+			checkpoint, err := b.Checkpoint(size)
 			want, _ := b.Tree.Root(size)
-			if err != nil || root != custody.Hash(want) {
+			if err != nil || checkpoint.Root != want {
 				t.Errorf("%s: root of %d: %v", when, size, err)
 			}
 		}
@@ -258,7 +258,7 @@ func TestSameJournal(t *testing.T) {
 	}
 	_, _, err = b.Entry(b.Size())
 	hasCode(t, err, custody.NotFound)
-	if _, err := b.Root(b.Size() + 1); !errors.Is(err, journal.ErrSize) {
+	if _, err := b.Checkpoint(b.Size() + 1); !errors.Is(err, journal.ErrSize) {
 		t.Errorf("a root beyond the end: %v", err)
 	}
 	if info, err := os.Stat(b.path); err != nil || info.Mode().Perm() != 0o600 {
@@ -276,8 +276,8 @@ func TestAdvanceUndone(t *testing.T) {
 	in := b.pay(1000)
 	b.Must(b.Submit("ida", in))
 	broken := errors.New("broken")
-	before, root := b.snapshot(), func() custody.Hash { r, err := b.Root(b.Size()); check(t, err); return r }
-	size, top := b.Size(), root()
+	checkpoint := func() journal.Checkpoint { c, err := b.Checkpoint(b.Size()); check(t, err); return c }
+	before, size, top := b.snapshot(), b.Size(), checkpoint()
 	again := &custody.IntentRecord{}
 	*again = *mustParse(t, b.Entries[size]).Body.(*custody.IntentRecord)
 	cancelled, cancel := context.WithCancel(ctx)
@@ -321,7 +321,7 @@ func TestAdvanceUndone(t *testing.T) {
 		if err := b.Advance(c.ctx, c.fn); !c.want(err) {
 			t.Errorf("%s: error %v", name, err)
 		}
-		if !bytes.Equal(b.snapshot(), before) || b.Size() != size || root() != top {
+		if !bytes.Equal(b.snapshot(), before) || checkpoint() != top {
 			t.Errorf("%s: something is left", name)
 		}
 		if _, err := b.Store.Intent(ctx, in.ID); custody.CodeOf(err) != custody.NotFound {

@@ -49,13 +49,6 @@ func (r Reader) Transaction(ctx context.Context, prepared custody.Hash) (Transac
 	return row(ctx, r.db, "prepared", (*Transaction).fields, selectTransaction+`WHERE t.prepared = $1`, prepared.String())
 }
 
-// TransactionByID returns the newest transaction with a network's id. The error is
-// of code NotFound if it isn't ours.
-func (r Reader) TransactionByID(ctx context.Context, network custody.Network, id custody.Hash) (Transaction, error) {
-	return row(ctx, r.db, "transaction", (*Transaction).fields,
-		selectTransaction+`WHERE t.network = $1 AND t.txid = $2 ORDER BY t.idx DESC LIMIT 1`, network, id.String())
-}
-
 // TransactionsOf returns the transactions of an intent, in the order in which they
 // were prepared.
 func (r Reader) TransactionsOf(ctx context.Context, intent custody.ID[custody.Intent]) ([]Transaction, error) {
@@ -136,11 +129,6 @@ func (t *Tx) SetMined(prepared custody.Hash, height uint64) error {
 		return err
 	}
 	return t.change(`UPDATE transactions SET height = $2 WHERE prepared = $1`, prepared.String(), heightOrNull(height))
-}
-
-// SetUnmined says that a transaction is in no block.
-func (t *Tx) SetUnmined(prepared custody.Hash) error {
-	return t.changeOne("prepared", `UPDATE transactions SET height = NULL WHERE prepared = $1`, prepared.String())
 }
 
 // observed is what an OBSERVED entry lets happen to its transaction.

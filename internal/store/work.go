@@ -39,18 +39,6 @@ func (s *Store) Claim(ctx context.Context, now custody.Time, lease custody.Secon
 	return w, true, nil
 }
 
-// NextDue returns when the next intent is due, which may have passed; false if
-// there is none.
-func (r Reader) NextDue(ctx context.Context) (custody.Time, bool, error) {
-	due, err := rows(ctx, r.db, only[custody.Time],
-		`SELECT COALESCE(lease_until, look_at) FROM work WHERE COALESCE(lease_until, look_at) IS NOT NULL
-		ORDER BY COALESCE(lease_until, look_at) LIMIT 1`)
-	if err != nil || len(due) == 0 {
-		return 0, false, err
-	}
-	return due[0], true, nil
-}
-
 // Finish gives an intent back: it is due at again, or sooner if something made it
 // due since it was taken, an entry of this Tx included. note says what it waits
 // for, such as "waits for funds: has 0.1, needs 0.3 BTC". The intent's state is
@@ -80,18 +68,7 @@ func (t *Tx) Finish(w Work, again custody.Time, note string) error {
 	return nil
 }
 
-const wake = `UPDATE work SET look_at = $2 WHERE intent = $1 AND (look_at IS NULL OR look_at > $2)`
-
 // Wake makes an intent due now; if it is taken, as soon as it is given back.
 func (t *Tx) Wake(id custody.ID[custody.Intent]) error {
-	return t.change(wake, id.String(), t.now)
-}
-
-// Wake is [Tx.Wake] by itself.
-func (s *Store) Wake(ctx context.Context, id custody.ID[custody.Intent]) error {
-	if _, err := exec(ctx, s.writer, wake, id.String(), custody.At(s.now())); err != nil {
-		return err
-	}
-	s.announce()
-	return nil
+	return t.change(`UPDATE work SET look_at = $2 WHERE intent = $1 AND (look_at IS NULL OR look_at > $2)`, id.String(), t.now)
 }

@@ -95,7 +95,7 @@ func decode(a chain.Account, raw []byte) (*parsed, *chain.Effects, error) {
 		if out += output.amount; output.amount > maxSatoshi || out > maxSatoshi {
 			return nil, nil, within("outputs", i, invalid("amount", "more than all the money there is"))
 		}
-		if err := p.output(r, output, effects); err != nil {
+		if err := p.output(r, i, output, effects); err != nil {
 			return nil, nil, within("outputs", i, err)
 		}
 	}
@@ -233,7 +233,7 @@ func agrees(previous []byte, spends outpoint, spent txOut) error {
 }
 
 // output reads the map of an output and notes what it does.
-func (p *parsed) output(r *reader, out txOut, effects *chain.Effects) error {
+func (p *parsed) output(r *reader, index int, out txOut, effects *chain.Effects) error {
 	pairs := r.pairs()
 	if r.err != nil {
 		return &custody.Error{Code: custody.Invalid, Err: r.err}
@@ -273,7 +273,7 @@ func (p *parsed) output(r *reader, out txOut, effects *chain.Effects) error {
 	if err != nil {
 		return err
 	}
-	effects.Change = append(effects.Change, chain.Change{Path: k.path, Address: to, Amount: amount})
+	effects.Change = append(effects.Change, chain.Change{Output: uint32(index), Path: k.path, Address: to, Amount: amount})
 	return nil
 }
 

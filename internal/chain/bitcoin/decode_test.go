@@ -36,6 +36,9 @@ func TestDecode(t *testing.T) {
 		t.Errorf("change (-want +got):\n%s", diff)
 	}
 	m := open(t, raw)
+	if value := m.tx.TxOut[e.Change[0].Output].Value; value != 39_600 {
+		t.Errorf("the output of change has %d satoshi", value)
+	}
 	for i, in := range m.tx.TxIn {
 		if got := string(e.Claims[i].Outpoint); got != in.PreviousOutPoint.String() {
 			t.Errorf("claim %d is %s, want %s", i, got, in.PreviousOutPoint)

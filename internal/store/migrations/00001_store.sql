@@ -133,8 +133,7 @@ CREATE TABLE coins (
 );
 CREATE INDEX coins_unspent ON coins (wallet, outpoint) WHERE spender IS NULL AND pending IS NULL;
 CREATE INDEX coins_deposit ON coins (wallet, height) WHERE deposit IS NOT NULL;
-CREATE INDEX coins_txid ON coins (network, txid);
-CREATE INDEX coins_pending ON coins (network, pending) WHERE pending IS NOT NULL;
+CREATE INDEX coins_confirming ON coins (network, deposit, height) WHERE deposit = 'CONFIRMING';
 CREATE INDEX coins_height ON coins (network, height) WHERE height IS NOT NULL;
 CREATE INDEX coins_spent_height ON coins (network, spent_height) WHERE spent_height IS NOT NULL;
 
