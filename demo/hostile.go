@@ -199,7 +199,7 @@ func (i *intruder) attack(ctx context.Context, s *story, alter func(*bitcoin.Ord
 	if fee.Cmp(transfer.FeeLimit) > 0 {
 		fee = transfer.FeeLimit // the journal refuses the truth
 	}
-	order := ceremony.Order{Intent: intent.ID, Details: details}
+	order := ceremony.Order{Intent: intent.ID, Details: details, Verify: func([]custody.Blob) error { return nil }}
 	err = i.store.Advance(ctx, func(t *store.Tx) error {
 		order.Set = t.State().Key(t.State().Wallet(transfer.Wallet).Key).Set
 		order.Prepared, order.Index, err = t.Append(custody.PreparedEntry, &custody.Prepared{

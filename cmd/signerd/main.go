@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -81,6 +82,20 @@ journal again. It logs to standard error, as JSON.`,
 	return cmd
 }
 
+// whole refuses a data directory that has a journal and no keystore: the node would
+// begin anew, without its shares and its memory, and nobody would notice.
+func whole(dir string) error {
+	_, noStore := os.Stat(filepath.Join(dir, keystore.FileName))
+	_, noJournal := os.Stat(filepath.Join(dir, signer.JournalName))
+	if errors.Is(noStore, fs.ErrNotExist) && noJournal == nil {
+		return &custody.Error{
+			Code: custody.Invalid, Field: "data",
+			Message: fmt.Sprintf("%s is missing beside %s: bring it back, or remove the latter too to begin anew without shares", keystore.FileName, signer.JournalName),
+		}
+	}
+	return nil
+}
+
 func run(ctx context.Context, f *signer.File, log *slog.Logger) (err error) {
 	passphrase, err := keyfile.ReadPassphrase(string(f.Passphrase))
 	if err != nil {
@@ -99,6 +114,9 @@ func run(ctx context.Context, f *signer.File, log *slog.Logger) (err error) {
 		return err
 	}
 	log = log.With("node", keys.Public.ID)
+	if err := whole(string(f.Data)); err != nil {
+		return err
+	}
 	store, err := keystore.Open(string(f.Data), passphrase, keystore.Config{
 		Charter: charter.Hash(), Node: keys.Public.ID, WorkFactor: f.WorkFactor, Now: time.Now, //nolint:forbidigo // the edge of the program
 	})

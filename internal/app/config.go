@@ -3,8 +3,11 @@ package app
 import (
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"time"
 
+	"github.com/cofferhq/coffer/internal/chain/bitcoin"
 	"github.com/cofferhq/coffer/internal/config"
 	"github.com/cofferhq/coffer/internal/custody"
 )
@@ -67,6 +70,13 @@ func (f *File) Validate() error {
 			wrong(v.key, "missing")
 		}
 	}
+	if _, port, err := net.SplitHostPort(f.HTTP.Listen); f.HTTP.Listen != "" && (err != nil || !validPort(port)) {
+		wrong("http.listen", "not host:port")
+	}
+	if f.Bus.Port < 0 || f.Bus.Port > 65535 {
+		wrong("bus.port", "not a port")
+	}
+	known := make(map[string]bool)
 	for i := range f.Bitcoin {
 		b := &f.Bitcoin[i]
 		at := fmt.Sprintf("bitcoin.%d.", i)
@@ -82,11 +92,21 @@ func (f *File) Validate() error {
 		if b.Poll == "" {
 			b.Poll = "5s"
 		}
-		if b.Network == "" || new(custody.Network).UnmarshalText([]byte(b.Network)) != nil {
-			wrong(at+"network", "not a CAIP-2 network")
+		switch {
+		case !bitcoin.Knows(custody.Network(b.Network)):
+			wrong(at+"network", "not a CAIP-2 network of Bitcoin that is known")
+		case known[b.Network]:
+			wrong(at+"network", "given twice")
 		}
+		known[b.Network] = true
 		if b.URL == "" {
 			wrong(at+"url", "missing")
+		}
+		if b.Start < 0 {
+			wrong(at+"start", "negative")
+		}
+		if b.FeeRate < 1000 || b.FeeRate > bitcoin.MaxFeeRate {
+			wrong(at+"fee_rate", "between 1,000 and %d", bitcoin.MaxFeeRate)
 		}
 		if b.Confirmations < 1 || b.Final < b.Confirmations {
 			wrong(at+"final", "at least confirmations, which is at least 1")
@@ -96,4 +116,9 @@ func (f *File) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func validPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
 }

@@ -38,10 +38,11 @@ type Coordinator struct {
 
 	mu      sync.Mutex
 	nodes   map[custody.Name]*node
-	asked   asked         // the newest checkpoint, which nodes are asked to cosign
-	head    journal.Head  // the newest that a quorum cosigned
-	note    []byte        // of head
-	changed chan struct{} // closed and replaced whenever one of these changes
+	asked   asked                // the newest checkpoint, which nodes are asked to cosign
+	head    journal.Head         // the newest that a quorum cosigned
+	note    []byte               // of head
+	strikes map[custody.Name]int // sessions that failed with a node since its last good one
+	changed chan struct{}        // closed and replaced whenever one of these changes
 }
 
 // asked is a checkpoint with the cosignatures so far.
@@ -80,7 +81,7 @@ const (
 
 // New prepares a coordinator, with the newest head on record.
 func New(ctx context.Context, cfg Config) (*Coordinator, error) {
-	c := &Coordinator{cfg: cfg, nodes: make(map[custody.Name]*node), changed: make(chan struct{})}
+	c := &Coordinator{cfg: cfg, nodes: make(map[custody.Name]*node), strikes: make(map[custody.Name]int), changed: make(chan struct{})}
 	note, _, err := cfg.Store.Head(ctx)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package ceremony
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 
 	"github.com/cofferhq/coffer/internal/chain"
 	"github.com/cofferhq/coffer/internal/custody"
+	"github.com/cofferhq/coffer/internal/hybrid"
+	"github.com/cofferhq/coffer/internal/journal"
+	"github.com/cofferhq/coffer/internal/state"
 	"github.com/cofferhq/coffer/internal/wire"
 )
 
@@ -40,7 +44,7 @@ func (c *Coordinator) Keygen(ctx context.Context, intent custody.ID[custody.Inte
 	ctx, cancel := context.WithTimeout(ctx, keygenTime)
 	defer cancel()
 	answers := invite[wire.KeygenDone](ctx, c, names, wire.KeygenTopic,
-		wire.Keygen{Intent: intent, Nonce: nonce, Expires: c.cfg.Now().Add(keygenTime).Unix()}, keygenFailed)
+		wire.Keygen{Intent: intent, Nonce: nonce, Expires: c.cfg.Now().Add(keygenTime + journal.MaxSkew).Unix()}, keygenFailed)
 	record := &custody.KeyRecord{Intent: intent, Attestations: []custody.NodeSignature{}}
 	var chainCode custody.Hash
 	var first []byte
@@ -77,19 +81,24 @@ type Order struct {
 	Index     int64        // of that entry
 	Set       custody.SignerSet
 	Details   []byte
-	Messages  int          // how many signatures it takes
-	Recipient custody.Hash // chain code of the key of an INTERNAL recipient; zero for others
+	Messages  []custody.Hash // SHA-256 of what each signature signs, in order
+	Recipient custody.Hash   // chain code of the key of an INTERNAL recipient; zero for others
+
+	// Verify refuses signatures that aren't those of the transaction.
+	Verify func(signatures []custody.Blob) error
 }
 
-// Signatures is what the signers of a transaction released.
+// Signatures is what the signers of a transaction released, verified.
 type Signatures struct {
-	Signatures []custody.Blob // one per message, in order; not verified yet
+	Signatures []custody.Blob // one per message, in order
 	Receipts   []custody.Receipt
 }
 
 // Sign has a transaction signed by as many nodes as its key needs, those that
-// answered last first. When a session fails, others take the place of whoever was
-// absent, guilty or refused. The error says what each of them said.
+// answered last first. When a session fails, others take the place of whoever didn't
+// answer, refused, or answered with what doesn't verify; where nobody is shown to be
+// at fault, of whoever was in most sessions that failed. The error says what each of
+// them said.
 func (c *Coordinator) Sign(ctx context.Context, o Order) (*Signatures, error) {
 	avoid := make(map[custody.Name]bool)
 	var failure error
@@ -105,13 +114,19 @@ func (c *Coordinator) Sign(ctx context.Context, o Order) (*Signatures, error) {
 		if err != nil {
 			return nil, err
 		}
-		limit := signTime + time.Duration(o.Messages)*inputTime
+		limit := signTime + time.Duration(len(o.Messages))*inputTime
 		session, cancel := context.WithTimeout(ctx, limit)
 		answers := invite[wire.SignDone](session, c, signers, wire.SignTopic, wire.Sign{
 			Intent: o.Intent, Prepared: o.Prepared, Details: o.Details, Signers: signers, Nonce: nonce,
-			Expires: c.cfg.Now().Add(limit).Unix(), Recipient: o.Recipient,
+			Expires: c.cfg.Now().Add(limit + journal.MaxSkew).Unix(), Recipient: o.Recipient,
 		}, signFailed)
 		cancel()
+		for i := range answers {
+			if a := &answers[i]; a.err == nil && a.done.Failed == nil {
+				a.err = c.check(&o, a.name, a.done)
+			}
+		}
+		c.strike(answers)
 		if done := complete(answers); done != nil {
 			return done, nil
 		}
@@ -122,37 +137,68 @@ func (c *Coordinator) Sign(ctx context.Context, o Order) (*Signatures, error) {
 	return nil, failure
 }
 
+// check verifies what a node released: the signatures, and its receipt for them.
+func (c *Coordinator) check(o *Order, name custody.Name, done *wire.SignDone) error {
+	if err := o.Verify(done.Signatures); err != nil {
+		return fmt.Errorf("its signatures: %w", err)
+	}
+	return c.cfg.Store.View(func(s *state.State) error {
+		n := s.Node(name)
+		if n == nil {
+			return errors.New("not on record")
+		}
+		key, err := hybrid.ParsePublicKey(n.IdentityKey)
+		if err != nil {
+			return err
+		}
+		hash := custody.ReceiptHash(s.CharterHash(), o.Prepared, o.Messages)
+		if err := key.Verify(hash[:], done.Receipt); err != nil {
+			return fmt.Errorf("its receipt: %w", err)
+		}
+		return nil
+	})
+}
+
+// strike counts the failed sessions that each node was in since its last good one. A
+// node's own word on another proves nothing here.
+func (c *Coordinator) strike(answers []answer[wire.SignDone]) {
+	good := complete(answers) != nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range answers {
+		c.strikes[a.name]++
+		if good {
+			delete(c.strikes, a.name)
+		}
+	}
+}
+
 // complete joins the answers of a session in which everybody signed.
 func complete(answers []answer[wire.SignDone]) *Signatures {
 	out := &Signatures{}
 	for _, a := range answers {
-		if a.err != nil || a.done.Failed != nil || len(a.done.Signatures) == 0 {
+		if a.err != nil || a.done.Failed != nil {
 			return nil
 		}
-		out.Signatures = a.done.Signatures // the same from all, and verified before they are used
+		out.Signatures = a.done.Signatures
 		out.Receipts = append(out.Receipts, custody.Receipt{Node: a.name, Signature: a.done.Receipt})
 	}
 	return out
 }
 
-// blame notes whom to leave out of the next attempt: who refused or didn't answer,
-// and whom the others name.
+// blame notes whom to leave out of the next attempt: who refused, didn't answer, or
+// answered with what doesn't verify.
 func blame(answers []answer[wire.SignDone], avoid map[custody.Name]bool) {
 	for _, a := range answers {
 		if a.err != nil && !errors.Is(a.err, errLeft) {
 			avoid[a.name] = true
 		}
-		if a.err != nil || a.done.Failed == nil {
-			continue
-		}
-		for _, name := range a.done.Failed.Culprits {
-			avoid[name] = true
-		}
 	}
 }
 
 // choose picks members of a set that make up its threshold: those who took the
-// newest head before those who are silent, and none to avoid.
+// newest head before those who are silent, of them those with the fewest failed
+// sessions, and none to avoid.
 func (c *Coordinator) choose(set custody.SignerSet, avoid map[custody.Name]bool) ([]custody.Name, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -168,7 +214,9 @@ func (c *Coordinator) choose(set custody.SignerSet, avoid map[custody.Name]bool)
 			return 0
 		}
 	}
-	slices.SortStableFunc(members, func(a, b custody.Member) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(members, func(a, b custody.Member) int {
+		return cmp.Or(rank(a)-rank(b), c.strikes[a.Node]-c.strikes[b.Node])
+	})
 	var chosen []custody.Name
 	ids := 0
 	for _, m := range members {

@@ -90,23 +90,23 @@ func (l *Lifecycle) sign(ctx context.Context, v state.IntentView, p state.Prepar
 	if err != nil {
 		return err
 	}
-	order.Messages = len(effects.Messages)
+	for _, m := range effects.Messages {
+		order.Messages = append(order.Messages, sha256.Sum256(m.Bytes))
+	}
+	var signed *chain.Signed
+	order.Verify = func(signatures []custody.Blob) error {
+		raw := make([][]byte, len(signatures))
+		for i, s := range signatures {
+			raw[i] = s
+		}
+		signed, err = family.Assemble(from, tx.Details, raw)
+		return err
+	}
 	done, err := l.cfg.Nodes.Sign(ctx, order)
 	if err != nil {
 		return err
 	}
-	signatures := make([][]byte, len(done.Signatures))
-	for i, s := range done.Signatures {
-		signatures[i] = s
-	}
-	signed, err := family.Assemble(from, tx.Details, signatures)
-	if err != nil {
-		return err
-	}
-	record := &custody.SignedRecord{Intent: v.Intent.ID, Prepared: p.Leaf, Signatures: done.Signatures, Receipts: done.Receipts}
-	for _, m := range effects.Messages {
-		record.Messages = append(record.Messages, sha256.Sum256(m.Bytes))
-	}
+	record := &custody.SignedRecord{Intent: v.Intent.ID, Prepared: p.Leaf, Messages: order.Messages, Signatures: done.Signatures, Receipts: done.Receipts}
 	return l.cfg.Store.Advance(ctx, func(t *store.Tx) error {
 		if _, _, err := t.Append(custody.SignedEntry, record); err != nil {
 			return err
@@ -143,7 +143,9 @@ func (l *Lifecycle) send(ctx context.Context, v state.IntentView, p state.Prepar
 	if n == nil {
 		return &custody.Error{Code: custody.Unavailable, Field: "network", Message: "this control plane isn't connected to " + string(tx.Network)}
 	}
-	if err := n.Node.Send(ctx, tx.Signed); err != nil {
+	asking, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	if err := n.Node.Send(asking, tx.Signed); err != nil {
 		return err
 	}
 	if p.State == custody.TxBroadcasting {

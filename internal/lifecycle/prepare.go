@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"crypto/sha256"
+	"time"
 
 	"github.com/cofferhq/coffer/internal/chain/bitcoin"
 	"github.com/cofferhq/coffer/internal/chain/chains"
@@ -14,6 +15,10 @@ import (
 // coinbaseDepth is how many blocks, its own included, a block's reward needs before
 // it can be spent in the next one (Bitcoin consensus, COINBASE_MATURITY).
 const coinbaseDepth = 100
+
+// askTime is how long an intent waits for a network's node, so that one that hangs
+// holds up nobody else.
+const askTime = 5 * time.Second
 
 // relayRate is what nodes ask for before they relay anything, in satoshi per 1,000
 // virtual bytes (minrelaytxfee of Bitcoin Core and btcd).
@@ -30,7 +35,9 @@ func (l *Lifecycle) prepare(ctx context.Context, v state.IntentView) error {
 	if n == nil {
 		return &custody.Error{Code: custody.Unavailable, Field: "network", Message: "this control plane isn't connected to " + string(transfer.Network)}
 	}
-	rate, ok, err := n.Node.FeeRate(ctx, 6)
+	asking, cancel := context.WithTimeout(ctx, askTime)
+	rate, ok, err := n.Node.FeeRate(asking, 6)
+	cancel()
 	if err != nil {
 		return err
 	}

@@ -63,6 +63,9 @@ func payable(in *custody.Intent) error {
 	if err := family.CheckAddress(network, address); err != nil {
 		return &custody.Error{Code: custody.Invalid, Field: "body.destination.address", Message: "no address of " + string(network) + " in the spelling that is taken"}
 	}
+	if transfer, ok := in.Body.(*custody.Transfer); ok && bitcoin.Knows(network) {
+		return bitcoin.CheckAmount(network, address, transfer.Amount)
+	}
 	return nil
 }
 

@@ -1,7 +1,10 @@
 package lifecycle
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -36,9 +39,10 @@ func (l *Lifecycle) watch(ctx context.Context, id custody.Network, n *Network) {
 	}
 }
 
-// read takes in blocks until it has the node's newest one. One that doesn't name
-// the newest on record as its parent shows a reorganisation: that one is taken back,
-// and so on down to where the chains part.
+// read takes in blocks until it has the node's newest one. Where the node has another
+// block than ours at some height, there was a reorganisation: ours are taken back, one
+// after the other, down to where the chains part. A node that is merely behind on the
+// same chain is waited for.
 func (l *Lifecycle) read(ctx context.Context, id custody.Network, n *Network) error {
 	for ctx.Err() == nil {
 		height, hash, err := n.Node.Tip(ctx)
@@ -53,14 +57,23 @@ func (l *Lifecycle) read(ctx context.Context, id custody.Network, n *Network) er
 		if begun {
 			next = int64(own.Height) + 1
 		}
-		switch {
-		case begun && own.Hash == hash, !begun && next > height:
+		if begun && own.Hash == hash {
 			return nil
-		case begun && int64(own.Height) >= height: // the node's chain parts below
-			if err := l.takeBack(ctx, own); err != nil {
+		}
+		if begun {
+			parts, err := l.parting(ctx, id, n, own, height)
+			if err != nil {
 				return err
 			}
-			continue
+			if parts < int64(own.Height) && parts < height {
+				if err := l.takeBack(ctx, own); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if next > height {
+			return nil // the node is behind, on the same chain
 		}
 		block, err := n.Node.Block(ctx, next)
 		if custody.CodeOf(err) == custody.NotFound {
@@ -69,15 +82,41 @@ func (l *Lifecycle) read(ctx context.Context, id custody.Network, n *Network) er
 			return err
 		}
 		if begun && block.Previous != own.Hash {
-			err = l.takeBack(ctx, own)
-		} else {
-			err = l.takeIn(ctx, id, n, block)
+			continue // the chain changed since
 		}
-		if err != nil {
+		if err := l.takeIn(ctx, id, n, block); err != nil {
 			return err
 		}
 	}
 	return ctx.Err()
+}
+
+// maxReorganisation is how many blocks are taken back by themselves. What goes deeper
+// is another chain, or a broken node, and for people to look at.
+const maxReorganisation = 100
+
+// parting finds the highest block that we and the node both have.
+func (l *Lifecycle) parting(ctx context.Context, id custody.Network, n *Network, own store.Block, height int64) (int64, error) {
+	top := min(int64(own.Height), height)
+	for h := top; h > top-maxReorganisation; h-- {
+		ours, err := l.cfg.Store.BlockAt(ctx, id, uint64(max(h, 0)))
+		if custody.CodeOf(err) == custody.NotFound {
+			return h, nil // below what we have read
+		} else if err != nil {
+			return 0, err
+		}
+		theirs, err := n.Node.HashAt(ctx, h)
+		if err != nil {
+			return 0, err
+		}
+		if ours.Hash == theirs {
+			return h, nil
+		}
+	}
+	return 0, &custody.Error{
+		Code: custody.Conflict, Field: "network",
+		Message: fmt.Sprintf("the node shows another chain than was read before, for %d blocks and more: nothing is taken back until somebody has looked", maxReorganisation),
+	}
 }
 
 // takeIn puts a block on record with all that concerns us: coins that it brings and
@@ -171,6 +210,8 @@ func (l *Lifecycle) coins(ctx context.Context, t *store.Tx, id custody.Network, 
 	if err != nil {
 		return err
 	}
+	addresses = slices.CompactFunc(slices.SortedFunc(slices.Values(addresses), func(a, b store.Address) int { return bytes.Compare(a.Script, b.Script) }),
+		func(a, b store.Address) bool { return bytes.Equal(a.Script, b.Script) })
 	for _, a := range addresses {
 		for i, out := range tx.Outputs {
 			if string(out.Script) != string(a.Script) {

@@ -90,7 +90,7 @@ func NewBitcoin(c BitcoinConfig) (*Bitcoin, error) {
 // code [custody.Conflict], or that has no index of transactions, with code
 // [custody.Invalid].
 func (b *Bitcoin) Check(ctx context.Context) error {
-	genesis, err := b.hashAt(ctx, 0)
+	genesis, err := b.HashAt(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (b *Bitcoin) Tip(ctx context.Context) (height int64, hash custody.Hash, err
 // is an error of code [custody.NotFound]. A block whose Previous isn't the block
 // below as it was read before shows a reorganisation.
 func (b *Bitcoin) Block(ctx context.Context, height int64) (*Block, error) {
-	hash, err := b.hashAt(ctx, height)
+	hash, err := b.HashAt(ctx, height)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,9 @@ func (b *Bitcoin) Block(ctx context.Context, height int64) (*Block, error) {
 	return block, nil
 }
 
-func (b *Bitcoin) hashAt(ctx context.Context, height int64) (custody.Hash, error) {
+// HashAt returns the hash of the block at a height of the node's best chain. Above
+// the tip it is an error of code [custody.NotFound].
+func (b *Bitcoin) HashAt(ctx context.Context, height int64) (custody.Hash, error) {
 	var hash custody.Hash
 	err := b.rpc.call(ctx, &hash, maxAnswer, "getblockhash", height)
 	if said, ok := errors.AsType[*refusal](err); ok && (said.Code == codeMisc || said.Code == codeParameter) {

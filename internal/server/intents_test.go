@@ -30,26 +30,26 @@ func TestPrepareFillsIn(t *testing.T) {
 		body      object
 		want      custody.Body // ids that the server makes are compared beside it
 	}{
-		"a transfer to the address book": {custody.TransferIntent, "ida", b.pay("5"), &custody.Transfer{
-			Network: regtest, Wallet: b.hot, Asset: coin, Amount: custody.NewAmount(5), FeeLimit: custody.NewAmount(1000),
+		"a transfer to the address book": {custody.TransferIntent, "ida", b.pay("5000"), &custody.Transfer{
+			Network: regtest, Wallet: b.hot, Asset: coin, Amount: custody.NewAmount(5000), FeeLimit: custody.NewAmount(1000),
 			Destination: custody.Recipient{Kind: custody.Allowlisted, Address: friend, Destination: b.destination},
 		}},
 		"a transfer to an own wallet": {
 			custody.TransferIntent, "ida",
-			object{"wallet": b.hot.String(), "amount": "5", "feeLimit": "7", "destination": object{"wallet": b.cold.String()}},
+			object{"wallet": b.hot.String(), "amount": "5000", "feeLimit": "7", "destination": object{"wallet": b.cold.String()}},
 			&custody.Transfer{
-				Network: regtest, Wallet: b.hot, Asset: coin, Amount: custody.NewAmount(5), FeeLimit: custody.NewAmount(7),
+				Network: regtest, Wallet: b.hot, Asset: coin, Amount: custody.NewAmount(5000), FeeLimit: custody.NewAmount(7),
 				Destination: custody.Recipient{Kind: custody.OwnWallet, Address: custody.Address(address.Address), Wallet: b.cold},
 			},
 		},
 		"a transfer of which all is given": {
 			custody.TransferIntent, "ida",
 			object{
-				"network": regtest, "wallet": b.hot.String(), "asset": coin, "amount": "5", "feeLimit": "7", "memo": custody.Hash{3},
+				"network": regtest, "wallet": b.hot.String(), "asset": coin, "amount": "5000", "feeLimit": "7", "memo": custody.Hash{3},
 				"destination": object{"kind": "ONE_TIME", "address": stranger, "country": "CH"},
 			},
 			&custody.Transfer{
-				Network: regtest, Wallet: b.hot, Asset: coin, Amount: custody.NewAmount(5), FeeLimit: custody.NewAmount(7), Memo: custody.Hash{3},
+				Network: regtest, Wallet: b.hot, Asset: coin, Amount: custody.NewAmount(5000), FeeLimit: custody.NewAmount(7), Memo: custody.Hash{3},
 				Destination: custody.Recipient{Kind: custody.OneTime, Address: stranger, Country: "CH"},
 			},
 		},
@@ -119,7 +119,7 @@ func TestPrepareTakesDomainAndTime(t *testing.T) {
 	t.Parallel()
 	b := newBank(t)
 	send := func(extra object) call {
-		body := object{"type": "TRANSFER", "initiator": b.People["ida"].ID.String(), "body": b.pay("5")}
+		body := object{"type": "TRANSFER", "initiator": b.People["ida"].ID.String(), "body": b.pay("5000")}
 		maps.Copy(body, extra)
 		return call{method: "POST", path: "/v1/intents:prepare", body: encode(t, body)}
 	}
@@ -159,12 +159,12 @@ func TestPrepareRefuses(t *testing.T) {
 	t.Parallel()
 	b := newBank(t)
 	without := func(member string) object {
-		body := b.pay("5")
+		body := b.pay("5000")
 		delete(body, member)
 		return body
 	}
 	with := func(member string, value any) object {
-		body := b.pay("5")
+		body := b.pay("5000")
 		body[member] = value
 		return body
 	}
@@ -225,7 +225,7 @@ func TestSimulate(t *testing.T) {
 	t.Parallel()
 	b := newBank(t)
 	oneTime := func(country string) object {
-		body := b.pay("5")
+		body := b.pay("5000")
 		body["destination"] = object{"kind": "ONE_TIME", "address": stranger, "country": country}
 		return body
 	}
@@ -254,7 +254,7 @@ func TestSimulate(t *testing.T) {
 		t.Error("something is on record")
 	}
 	// What can't be submitted at all has no Decision.
-	foreign := b.pay("5")
+	foreign := b.pay("5000")
 	foreign["network"] = "bip122:000000000019d6689c085ae165831e93"
 	foreign["asset"] = "bip122:000000000019d6689c085ae165831e93/slip44:0"
 	b.refused(call{method: "POST", path: "/v1/intents:simulate", body: b.asked(custody.TransferIntent, "ida", foreign)}, 400, api.Invalid)
@@ -308,7 +308,7 @@ func TestSubmitAndApprove(t *testing.T) {
 func TestBlockedByPolicyNamesTheRule(t *testing.T) {
 	t.Parallel()
 	b := newBank(t)
-	body := b.pay("5")
+	body := b.pay("5000")
 	body["destination"] = object{"kind": "ONE_TIME", "address": stranger, "country": "IR"}
 	in, got := b.submitted(custody.TransferIntent, "ida", body)
 	if got.State != "BLOCKED" || got.Rule != "restricted" || got.Reason != "rule restricted" {
@@ -327,7 +327,7 @@ func TestSubmitRefuses(t *testing.T) {
 	t.Parallel()
 	b := newBank(t)
 	post := func(body string) call { return call{method: "POST", path: "/v1/intents", body: body} }
-	in := b.prepared(custody.TransferIntent, "ida", b.pay("5"))
+	in := b.prepared(custody.TransferIntent, "ida", b.pay("5000"))
 	// by writes the intent anew with something else in it.
 	by := func(edit func(*custody.Intent)) *custody.Intent {
 		t.Helper()
@@ -391,7 +391,7 @@ func TestSubmitRefuses(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	b.refused(post(b.submission("ida", in, "order-1")), 409, api.Conflict) // again, without a key
-	next := b.prepared(custody.TransferIntent, "ida", b.pay("5"))
+	next := b.prepared(custody.TransferIntent, "ida", b.pay("5000"))
 	p := b.refused(post(b.submission("ida", next, "order-1")), 409, api.Conflict)
 	if p.Violations[0].Field != "externalId" {
 		t.Errorf("%+v", p)
@@ -517,7 +517,7 @@ func TestUnavailable(t *testing.T) {
 	if p.Detail != "the nodes don't answer" {
 		t.Errorf("%+v", p)
 	}
-	p = b.refused(b.approval("tom", b.prepared(custody.TransferIntent, "ida", b.pay("5")), custody.Yes), 503, api.Unavailable)
+	p = b.refused(b.approval("tom", b.prepared(custody.TransferIntent, "ida", b.pay("5000")), custody.Yes), 503, api.Unavailable)
 	if p.Detail != "" {
 		t.Errorf("%+v", p)
 	}

@@ -67,7 +67,7 @@ func TestRecords(t *testing.T) {
 func TestJournal(t *testing.T) {
 	t.Parallel()
 	b := newBank(t)
-	b.submitted(custody.TransferIntent, "ida", b.pay("5"))
+	b.submitted(custody.TransferIntent, "ida", b.pay("5000"))
 	b.pull()
 	head := read[api.Head](b, "/v1/journal/head")
 	if head.Size != b.Tree.Size()-1 || head.JournalSize != b.Tree.Size() {
@@ -120,7 +120,7 @@ func TestGovernance(t *testing.T) {
 	if s.Wallet(b.hot) == nil || s.Key(b.key) == nil {
 		t.Error("the evidence lacks the wallet or its key")
 	}
-	b.submitted(custody.TransferIntent, "ida", b.pay("5"))
+	b.submitted(custody.TransferIntent, "ida", b.pay("5000"))
 	b.witness()
 	if again, _ := fetch(); !bytes.Equal(first, again) {
 		t.Error("collected anew although the chain is the same")
@@ -323,9 +323,9 @@ func TestEvidence(t *testing.T) {
 			return []byte(`{"intent":"` + id.String() + `"}`), nil
 		}
 	})
-	first, _ := b.submitted(custody.TransferIntent, "ida", b.pay("5"))
+	first, _ := b.submitted(custody.TransferIntent, "ida", b.pay("5000"))
 	b.pass(custody.Minute)
-	second, _ := b.submitted(custody.TransferIntent, "ida", b.pay("5"))
+	second, _ := b.submitted(custody.TransferIntent, "ida", b.pay("5000"))
 	got := b.send(call{method: "GET", path: "/v1/intents/" + second.ID.String() + "/evidence"})
 	if got.status != http.StatusOK || got.header.Get("Content-Type") != "application/json" || string(got.body) != `{"intent":"`+second.ID.String()+`"}` {
 		t.Errorf("%d %s", got.status, got.body)

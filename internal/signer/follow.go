@@ -22,9 +22,6 @@ func (n *Node) restore(ctx context.Context) error {
 		return err
 	}
 	fail := func(err error) error { return errors.Join(err, n.log.close()) }
-	if err := n.log.each(n.apply); err != nil {
-		return fail(fmt.Errorf("replay the journal: %w", err))
-	}
 	own, err := n.cfg.Store.Heads().Load(ctx)
 	if err != nil {
 		return fail(err)
@@ -32,6 +29,26 @@ func (n *Node) restore(ctx context.Context) error {
 	quorum, err := n.cfg.Store.QuorumHead()
 	if err != nil {
 		return fail(err)
+	}
+	vouched := int64(0)
+	for _, note := range [][]byte{own, quorum} {
+		if note == nil {
+			continue
+		}
+		c, err := state.Claimed(note)
+		if err != nil {
+			return fail(err)
+		}
+		vouched = max(vouched, c.Size)
+	}
+	// What no head vouches for, or can't any more, is pulled again.
+	if dropped, err := n.log.keep(vouched); err != nil {
+		return fail(err)
+	} else if dropped > 0 {
+		n.cfg.Log.Warn("entries of the journal's file are pulled again", "entries", dropped, "head", vouched)
+	}
+	if err := n.log.each(n.apply); err != nil {
+		return fail(fmt.Errorf("replay the journal: %w", err))
 	}
 	for _, note := range [][]byte{own, quorum} {
 		if note == nil {
@@ -86,7 +103,7 @@ func (n *Node) settle(raw []byte) error {
 	}
 	err = n.cfg.Store.Settle(k.Intent, k.Key.PublicKey)
 	if custody.CodeOf(err) == custody.NotFound {
-		n.cfg.Log.Info("no share of a key on record", "key", k.Key.ID)
+		n.cfg.Log.Error("this node holds no share of a key on record", "key", k.Key.ID)
 		return nil // another set's key, or one that this node has lost its share of
 	}
 	return err

@@ -13,6 +13,9 @@ import (
 	"github.com/cofferhq/coffer/internal/keyfile"
 )
 
+// JournalName is the file of a node's own copy of the journal, in its directory.
+const JournalName = "journal.jsonl"
+
 // entryLog is the node's own copy of the journal: one file, an entry's canonical
 // bytes a line, only ever appended to. `coffer verify --journal` reads such a file.
 type entryLog struct {
@@ -22,7 +25,7 @@ type entryLog struct {
 
 // openLog opens the file, and cuts off what an interrupted write left at its end.
 func openLog(dir string) (*entryLog, error) {
-	name := filepath.Join(dir, "journal.jsonl")
+	name := filepath.Join(dir, JournalName)
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the directory
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
@@ -63,6 +66,28 @@ func (l *entryLog) each(do func(raw []byte) error) error {
 		}
 		l.size += int64(len(line))
 	}
+}
+
+// keep cuts the file down to its first size entries, or to none where it has fewer,
+// and returns how many went.
+func (l *entryLog) keep(size int64) (dropped int64, err error) {
+	var count, bytes, end int64
+	err = l.each(func(raw []byte) error {
+		count++
+		if bytes += int64(len(raw)) + 1; count == size {
+			end = bytes
+		}
+		return nil
+	})
+	if err != nil || count == size {
+		return 0, err
+	}
+	dropped = count
+	if count > size {
+		dropped = count - size
+	}
+	l.size = end
+	return dropped, errors.Join(l.file.Truncate(end), l.file.Sync())
 }
 
 // append writes entries down to the disk. After an error none of them is there.

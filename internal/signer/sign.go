@@ -221,9 +221,16 @@ func ownAddress(order *state.Signable, transfer *custody.Transfer, given, own cu
 // parallel is how many sessions of one transaction run at once.
 const parallel = 16
 
+// How long a node gives the sessions of a transaction, whatever the invitation says:
+// it may expire later, for clocks that differ.
+const (
+	runTime   = 15 * time.Second
+	inputTime = 50 * time.Millisecond // more for each signature
+)
+
 // run signs every message of the transaction, each in a session of its own.
 func (n *Node) run(ctx context.Context, j *job, m *wire.Sign) ([]custody.Blob, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, runTime+time.Duration(len(j.effects.Messages))*inputTime)
 	defer cancel()
 	signatures := make([]custody.Blob, len(j.effects.Messages))
 	var (

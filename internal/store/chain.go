@@ -27,6 +27,13 @@ func (r Reader) Tip(ctx context.Context, network custody.Network) (Block, bool, 
 // maxHeight is the largest height that a block may have.
 const maxHeight = 1<<53 - 1
 
+// BlockAt returns the block of a network on record at a height. The error is of code
+// NotFound if there is none.
+func (r Reader) BlockAt(ctx context.Context, network custody.Network, height uint64) (Block, error) {
+	return row(ctx, r.db, "height", func(b *Block) []any { return []any{&b.Network, &b.Height, text{&b.Hash}} },
+		`SELECT network, height, hash FROM blocks WHERE network = $1 AND height = $2`, network, int64(min(height, maxHeight)))
+}
+
 // AddBlock puts a block on top of the highest; the first may have any height. The
 // error is of code Conflict for one that doesn't follow, and Invalid from height 2^53
 // on.

@@ -53,8 +53,8 @@ func (o *Order) selection() (*selection, error) {
 		if err != nil {
 			return nil, err
 		}
-		if least := dust(script); amount < least {
-			return nil, invalid("amount", fmt.Sprintf("%d satoshi are dust, which nodes don't relay: at least %d for this address", amount, least))
+		if err := CheckAmount(o.Account.Network, o.To, o.Amount); err != nil {
+			return nil, err
 		}
 		s.payment = wire.NewTxOut(amount, script)
 	}
@@ -83,6 +83,23 @@ func (o *Order) selection() (*selection, error) {
 		s.forced = 1
 	}
 	return s, nil
+}
+
+// CheckAmount refuses an amount that can't be paid to an address, in satoshi: more
+// than all the money there is, or less than nodes relay.
+func CheckAmount(n custody.Network, to custody.Address, a custody.Amount) error {
+	amount, err := satoshi(a)
+	if err != nil {
+		return err
+	}
+	script, err := Script(n, to)
+	if err != nil {
+		return err
+	}
+	if least := dust(script); amount < least {
+		return invalid("amount", fmt.Sprintf("%d satoshi are dust, which nodes don't relay: at least %d for this address", amount, least))
+	}
+	return nil
 }
 
 // dust is the least that nodes relay to a script, in satoshi: what spending it
