@@ -1,10 +1,8 @@
 package lifecycle
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -206,34 +204,35 @@ func (l *Lifecycle) coins(ctx context.Context, t *store.Tx, id custody.Network, 
 	for i, out := range tx.Outputs {
 		scripts[i] = out.Script
 	}
-	addresses, err := t.AddressesByScript(ctx, id, scripts)
+	known, err := t.AddressesByScript(ctx, id, scripts)
 	if err != nil {
 		return err
 	}
-	addresses = slices.CompactFunc(slices.SortedFunc(slices.Values(addresses), func(a, b store.Address) int { return bytes.Compare(a.Script, b.Script) }),
-		func(a, b store.Address) bool { return bytes.Equal(a.Script, b.Script) })
-	for _, a := range addresses {
-		for i, out := range tx.Outputs {
-			if string(out.Script) != string(a.Script) {
-				continue
-			}
-			coin := store.Coin{
-				Network: id, Outpoint: outpoint(tx.ID, uint32(i)), Wallet: a.Wallet, Branch: a.Branch, Index: a.Index,
-				Amount: out.Amount, Coinbase: tx.Coinbase, Height: height,
-			}
-			if err := t.AddCoin(coin); err != nil {
-				return err
-			}
-			if a.Branch != receiving {
-				continue
-			}
-			_, _, err := t.Append(custody.ObservedEntry, &custody.Observed{
-				Kind: custody.DepositSeen, Wallet: a.Wallet, Transaction: tx.ID, Output: uint32(i),
-				Block: block.Hash, Height: height, Asset: state.NativeAsset(id), Amount: out.Amount,
-			})
-			if err != nil {
-				return err
-			}
+	ours := make(map[string]store.Address)
+	for _, a := range known {
+		ours[string(a.Script)] = a
+	}
+	for i, out := range tx.Outputs {
+		a, ok := ours[string(out.Script)]
+		if !ok {
+			continue
+		}
+		coin := store.Coin{
+			Network: id, Outpoint: outpoint(tx.ID, uint32(i)), Wallet: a.Wallet, Branch: a.Branch, Index: a.Index,
+			Amount: out.Amount, Coinbase: tx.Coinbase, Height: height,
+		}
+		if err := t.AddCoin(coin); err != nil {
+			return err
+		}
+		if a.Branch != receiving {
+			continue
+		}
+		_, _, err := t.Append(custody.ObservedEntry, &custody.Observed{
+			Kind: custody.DepositSeen, Wallet: a.Wallet, Transaction: tx.ID, Output: uint32(i),
+			Block: block.Hash, Height: height, Asset: state.NativeAsset(id), Amount: out.Amount,
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
