@@ -19,12 +19,12 @@ demo: ## Tell the story of a bank's first transfers, with every part real (DEMO_
 	.bin/demo $(if $(DEMO_EXIT),-exit)
 
 # The race detector needs cgo, so this part depends on the machine.
-test: ## Run all tests, with the race detector as well if there is a C compiler
+test: ## Run all tests, some with the race detector as well if there is a C compiler
 	go test ./...
 	cd bench && go test ./...
 	@if command -v gcc >/dev/null; then \
-		echo 'CGO_ENABLED=1 go test -race -short ./tss/...'; \
-		CGO_ENABLED=1 go test -race -short ./tss/...; \
+		echo 'CGO_ENABLED=1 go test -race -short ./tss/... ./internal/bus ./internal/ceremony'; \
+		CGO_ENABLED=1 go test -race -short ./tss/... ./internal/bus ./internal/ceremony; \
 	else \
 		echo 'no gcc: tests under the race detector left out'; \
 	fi
