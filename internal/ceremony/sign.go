@@ -196,6 +196,23 @@ func blame(answers []answer[wire.SignDone], avoid map[custody.Name]bool) {
 	}
 }
 
+// Able refuses a set of which too few nodes answer for a signature. A transaction
+// that is on record and can't be signed keeps its coins claimed.
+func (c *Coordinator) Able(set custody.SignerSet) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ids := 0
+	for _, m := range set.Members {
+		if n := c.nodes[m.Node]; n != nil && c.reachable(n) {
+			ids += m.IDs
+		}
+	}
+	if ids < set.Threshold {
+		return &custody.Error{Code: custody.Unavailable, Field: "signers", Message: fmt.Sprintf("nodes with %d ids answer, the key needs %d", ids, set.Threshold)}
+	}
+	return nil
+}
+
 // choose picks members of a set that make up its threshold: those who took the
 // newest head before those who are silent, of them those with the fewest failed
 // sessions, and none to avoid.

@@ -45,6 +45,17 @@ func (l *Lifecycle) prepare(ctx context.Context, v state.IntentView) error {
 		rate = n.FeeRate
 	}
 	rate = max(rate, relayRate)
+	var set custody.SignerSet
+	err = l.cfg.Store.View(func(s *state.State) error {
+		set = s.Key(s.Wallet(transfer.Wallet).Key).Set
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := l.cfg.Nodes.Able(set); err != nil {
+		return err
+	}
 	return l.cfg.Store.Advance(ctx, func(t *store.Tx) error {
 		if err := t.State().MayPrepare(v.Intent.ID, t.Now()); err != nil {
 			return err
