@@ -23,14 +23,13 @@ func (l *Lifecycle) keygen(ctx context.Context, v state.IntentView) error {
 	if err != nil {
 		return err
 	}
-	err = l.cfg.Store.Advance(ctx, func(t *store.Tx) error {
+	return l.cfg.Store.Advance(ctx, func(t *store.Tx) error {
 		record.Prev = t.State().ChainHead()
 		if _, _, err := t.Append(custody.KeyEntry, record); err != nil {
 			return err
 		}
 		return t.PutChainCode(order.Key, chainCode)
 	})
-	return err
 }
 
 // resend is how often a transaction in no block is sent again, in seconds.

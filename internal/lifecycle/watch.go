@@ -134,7 +134,7 @@ func (l *Lifecycle) takeIn(ctx context.Context, id custody.Network, n *Network, 
 			ours[unfinished[i].ID] = &unfinished[i]
 		}
 		for _, tx := range block.Transactions {
-			if err := l.coins(ctx, t, id, block, &tx); err != nil {
+			if err := coins(ctx, t, id, block, &tx); err != nil {
 				return err
 			}
 			own := ours[tx.ID]
@@ -151,7 +151,7 @@ func (l *Lifecycle) takeIn(ctx context.Context, id custody.Network, n *Network, 
 			own.State = custody.TxConfirming
 		}
 		for _, own := range ours {
-			if err := l.deepen(t, n, own, height); err != nil {
+			if err := deepen(t, n, own, height); err != nil {
 				return err
 			}
 		}
@@ -164,7 +164,7 @@ func (l *Lifecycle) takeIn(ctx context.Context, id custody.Network, n *Network, 
 
 // deepen says of a transaction in a block that it is as deep as the network's rules
 // ask for.
-func (l *Lifecycle) deepen(t *store.Tx, n *Network, own *store.Transaction, tip uint64) error {
+func deepen(t *store.Tx, n *Network, own *store.Transaction, tip uint64) error {
 	if own.Height == 0 {
 		return nil
 	}
@@ -193,7 +193,7 @@ func observe(t *store.Tx, own *store.Transaction, kind custody.ObservedKind) err
 
 // coins puts on record what a transaction pays to our addresses and spends of our
 // coins.
-func (l *Lifecycle) coins(ctx context.Context, t *store.Tx, id custody.Network, block *network.Block, tx *network.Transaction) error {
+func coins(ctx context.Context, t *store.Tx, id custody.Network, block *network.Block, tx *network.Transaction) error {
 	height := uint64(block.Height)
 	for _, o := range tx.Inputs {
 		if err := t.SpendCoin(id, o, tx.ID, height); err != nil && custody.CodeOf(err) != custody.NotFound {

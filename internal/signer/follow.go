@@ -30,7 +30,7 @@ func (n *Node) restore(ctx context.Context) error {
 	if err != nil {
 		return fail(err)
 	}
-	vouched := int64(0)
+	var heads []journal.Checkpoint
 	for _, note := range [][]byte{own, quorum} {
 		if note == nil {
 			continue
@@ -39,26 +39,19 @@ func (n *Node) restore(ctx context.Context) error {
 		if err != nil {
 			return fail(err)
 		}
-		vouched = max(vouched, c.Size)
+		heads = append(heads, c)
+		n.seen = max(n.seen, c.Size)
 	}
 	// What no head vouches for, or can't any more, is pulled again.
-	if dropped, err := n.log.keep(vouched); err != nil {
+	if dropped, err := n.log.keep(n.seen); err != nil {
 		return fail(err)
 	} else if dropped > 0 {
-		n.cfg.Log.Warn("entries of the journal's file are pulled again", "entries", dropped, "head", vouched)
+		n.cfg.Log.Warn("entries of the journal's file are pulled again", "entries", dropped, "head", n.seen)
 	}
 	if err := n.log.each(n.apply); err != nil {
 		return fail(fmt.Errorf("replay the journal: %w", err))
 	}
-	for _, note := range [][]byte{own, quorum} {
-		if note == nil {
-			continue
-		}
-		c, err := state.Claimed(note)
-		if err != nil {
-			return fail(err)
-		}
-		n.seen = max(n.seen, c.Size)
+	for _, c := range heads {
 		if c.Size > n.tree.Size() {
 			continue // it is pulled again, and compared before anything is cosigned
 		}

@@ -71,11 +71,11 @@ func (l *entryLog) each(do func(raw []byte) error) error {
 // keep cuts the file down to its first size entries, or to none where it has fewer,
 // and returns how many went.
 func (l *entryLog) keep(size int64) (dropped int64, err error) {
-	var count, bytes, end int64
+	var count, read, end int64
 	err = l.each(func(raw []byte) error {
 		count++
-		if bytes += int64(len(raw)) + 1; count == size {
-			end = bytes
+		if read += int64(len(raw)) + 1; count == size {
+			end = read
 		}
 		return nil
 	})
