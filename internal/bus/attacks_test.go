@@ -722,52 +722,56 @@ func TestC21HandshakeSignatures(t *testing.T) {
 // A forged hint begins at most one handshake a second, and none for a session not in use.
 func TestHints(t *testing.T) {
 	t.Parallel()
-	var hellos atomic.Int64
-	w := newWorld(t, openMemory(t, func(_ string, f []byte) [][]byte {
-		if f[1] == typeHello {
-			hellos.Add(1)
-		}
-		return [][]byte{f}
-	}), "a", "b")
-	fixed := w.clock.now()
-	cfg := w.config(t, "a")
-	cfg.Now = func() time.Time { return fixed }
-	a, b := start(t, cfg), w.start(t, "b")
-	b.Handle("echo", echo)
-	calls(t, a, "b")
-	hint := func(id sessionID) []byte { return append(appendHead(nil, typeUnknown, "b"), id[:]...) }
-	a.receive(hint(sessionID{1}))
-	if n := hellos.Load(); n != 1 {
-		t.Fatalf("%d hellos, not 1", n)
-	}
-	first := a.newest("b")
-	for range 100 {
-		a.receive(hint(a.newest("b")))
+	synctest.Test(t, func(t *testing.T) { // a slow handshake would say its hello twice
+		var hellos atomic.Int64
+		w := newWorld(t, openMemory(t, func(_ string, f []byte) [][]byte {
+			if f[1] == typeHello {
+				hellos.Add(1)
+			}
+			return [][]byte{f}
+		}), "a", "b")
+		fixed := w.clock.now()
+		cfg := w.config(t, "a")
+		cfg.Now = func() time.Time { return fixed }
+		a, b := start(t, cfg), w.start(t, "b")
+		defer a.Close()
+		b.Handle("echo", echo)
 		calls(t, a, "b")
-	}
-	await(t, func() bool { return a.newest("b") != first })
-	for range 100 {
-		a.receive(hint(a.newest("b")))
-	}
-	await(t, func() bool { return a.idle("b") })
-	if n := hellos.Load(); n != 2 {
-		t.Errorf("%d hellos, not 2", n)
-	}
-	// And the one who hints does so at most every half second.
-	before := w.reports(ErrSession)
-	cfg = w.config(t, "b")
-	cfg.Now = func() time.Time { return fixed }
-	b.Close()
-	sent := 0
-	cfg.Transport = counting{cfg.Transport, &sent}
-	b = start(t, cfg)
-	f := append(appendHead(nil, typeData, "a"), make([]byte, sessionSize+counterSize+tagSize)...)
-	for range 100 {
-		b.receive(f)
-	}
-	if got := w.reports(ErrSession) - before; got != 100 || sent != 1 {
-		t.Errorf("%d frames refused, %d hints", got, sent)
-	}
+		hint := func(id sessionID) []byte { return append(appendHead(nil, typeUnknown, "b"), id[:]...) }
+		a.receive(hint(sessionID{1}))
+		if n := hellos.Load(); n != 1 {
+			t.Fatalf("%d hellos, not 1", n)
+		}
+		first := a.newest("b")
+		for range 100 {
+			a.receive(hint(a.newest("b")))
+			calls(t, a, "b")
+		}
+		await(t, func() bool { return a.newest("b") != first })
+		for range 100 {
+			a.receive(hint(a.newest("b")))
+		}
+		await(t, func() bool { return a.idle("b") })
+		if n := hellos.Load(); n != 2 {
+			t.Errorf("%d hellos, not 2", n)
+		}
+		// And the one who hints does so at most every half second.
+		before := w.reports(ErrSession)
+		cfg = w.config(t, "b")
+		cfg.Now = func() time.Time { return fixed }
+		b.Close()
+		sent := 0
+		cfg.Transport = counting{cfg.Transport, &sent}
+		b = start(t, cfg)
+		defer b.Close()
+		f := append(appendHead(nil, typeData, "a"), make([]byte, sessionSize+counterSize+tagSize)...)
+		for range 100 {
+			b.receive(f)
+		}
+		if got := w.reports(ErrSession) - before; got != 100 || sent != 1 {
+			t.Errorf("%d frames refused, %d hints", got, sent)
+		}
+	})
 }
 
 // counting counts what is published.
